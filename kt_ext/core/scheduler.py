@@ -1,0 +1,56 @@
+"""The contract of a scheduler: WHO runs and HOW LONG."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from kt_ext.core.decision import Done, Observation, Pause, Run, Stop, Wait
+
+
+class AbstractScheduler(ABC):
+    """Decides which trial runs, up to which epoch, and when it pauses or stops.
+
+    A scheduler is pure: it knows nothing of Keras, disks or clocks, it draws only from the ``rng`` it is given, and
+    after ``load_state(state())`` the same decisions follow. It numbers its trials 0, 1, 2, ... and always minimises.
+
+    Attributes:
+        max_trials: how many trials may be started.
+        max_epochs: the largest number of epochs that one trial may be trained.
+        rung_epochs: the epochs at which trials are compared, ascending; the last is ``max_epochs``.
+        stops_in_flight: whether ``observe`` may end a trial before the epoch it was sent to.
+    """
+
+    max_trials: int
+    max_epochs: int
+    rung_epochs: tuple[int, ...]
+    stops_in_flight: bool = False
+
+    @abstractmethod
+    def suggest(self, rng: np.random.Generator) -> Run | Wait | Done:
+        """What a free worker does next.
+
+        ``Wait`` only while another trial is running; ``Done`` when nothing runs and nothing is left to run.
+        """
+
+    @abstractmethod
+    def observe(self, observation: Observation, rng: np.random.Generator) -> Run | Pause | Stop:
+        """What the trial that reported does next. Called once for each epoch of a running trial, in order."""
+
+    @abstractmethod
+    def forget(self, trial_id: int) -> None:
+        """The trial ended without reaching the epoch it was sent to (it failed, or ended itself): never resume it."""
+
+    @abstractmethod
+    def exhaust(self) -> None:
+        """No new values can be had: start no more trials, only finish those that exist."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """The whole state as a JSON object."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over a ``state()``; the same decisions follow from then on."""

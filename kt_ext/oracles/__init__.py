@@ -1,0 +1,6 @@
+"""Keras Tuner oracles: the adapter and one short file for each oracle."""
+
+from kt_ext.oracles.asha import ASHAOracle
+from kt_ext.oracles.base import SchedulerOracle
+
+__all__ = ["ASHAOracle", "SchedulerOracle"]

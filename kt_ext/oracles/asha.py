@@ -1,0 +1,38 @@
+"""Asynchronous successive halving as a Keras Tuner oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kt_ext.core.searcher import AbstractSearcher
+from kt_ext.oracles.base import SchedulerOracle
+from kt_ext.schedulers import ASHA
+
+
+class ASHAOracle(SchedulerOracle):
+    """Asynchronous successive halving (Li et al., 2018) over values of any searcher.
+
+    Args:
+        objective: as in Keras Tuner.
+        max_epochs, min_epochs, factor, brackets, max_trials, variant: see ``kt_ext.schedulers.ASHA``.
+        searcher: see ``SchedulerOracle``.
+        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, hyperparameters, retries.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_epochs: int = 100,
+        min_epochs: int = 1,
+        factor: int = 3,
+        brackets: int = 1,
+        max_trials: int | None = None,
+        variant: str = "promotion",
+        searcher: str | AbstractSearcher = "random",
+        **kwargs: Any,
+    ) -> None:
+        scheduler = ASHA(max_epochs, min_epochs, factor, brackets, max_trials, variant)  # type: ignore[arg-type]
+        super().__init__(scheduler, searcher, objective, **kwargs)

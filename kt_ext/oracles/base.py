@@ -1,0 +1,437 @@
+"""The adapter: any scheduler and any searcher as a true Keras Tuner oracle.
+
+The only translator between the words of ``kt_ext.core`` and Keras Tuner. Decisions travel to the worker in the Trial
+that ``create_trial`` and ``update_trial`` return: its status, and in its values ``tuner/epochs`` (train up to),
+``tuner/initial_epoch`` (from) and ``tuner/trial_id`` (whose state to go on from).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import keras_tuner
+from keras_tuner.engine import oracle as oracle_module
+
+from kt_ext.core.decision import Run, Wait
+from kt_ext.core.scheduler import AbstractScheduler
+from kt_ext.core.search import DONE, FAILED, PAUSED, QUEUED, RUNNING, Event, Search
+from kt_ext.core.searcher import AbstractSearcher
+from kt_ext.core.space import Space
+from kt_ext.oracles import resume
+from kt_ext.oracles.budget import Budget
+from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, SEED, TRIAL_ID, own_values, to_space
+from kt_ext.oracles.objective import ObjectiveReader
+from kt_ext.oracles.progress import Progress
+from kt_ext.oracles.project import ProjectFiles
+from kt_ext.oracles.trials import Status, Trial, new_trial, record_metrics, reply, score
+from kt_ext.searchers import make_searcher
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def exclusive(method: Method) -> Method:
+    """One call at a time. Keras Tuner's ``synchronized`` keeps its lock for ever after an exception; this does not."""
+
+    @functools.wraps(method)
+    def locked(self: SchedulerOracle, *args: Any, **kwargs: Any) -> Any:
+        with self._exclusive:
+            return method(self, *args, **kwargs)
+
+    return locked  # type: ignore[return-value]
+
+
+class SchedulerOracle(oracle_module.Oracle):
+    """A Keras Tuner oracle that decides with a scheduler (who runs, how long) and a searcher (which values).
+
+    It keeps a journal in the project directory: every decision is on disk before it is acted on, and a search that was
+    killed goes on with the same decisions. Without a project directory (no tuner has set one) it works in memory only.
+
+    Args:
+        scheduler: who runs and how long; it is copied, so one object can configure several oracles.
+        searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
+        objective: as in Keras Tuner: a metric's name, a ``keras_tuner.Objective``, or a list of them (a signed sum).
+        max_total_epochs: the search ends when all trials together have trained so many epochs.
+        max_seconds: the search ends after so many seconds; earlier sessions of a resumed search count.
+        target: the search ends when the objective reaches this value.
+        hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial, max_consecutive_failed_trials:
+            as in ``keras_tuner.Oracle``.
+        seed: integer >= 0, 0 included; None draws one and records it, so that a resumed search keeps it.
+
+    Attributes:
+        stop_reason: why the search ended, None while it goes on.
+        best: the best minimised objective so far, ``inf`` without one.
+        asked_for: the search space as the hypermodel asked for it before the first trial.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        scheduler: AbstractScheduler,
+        searcher: str | AbstractSearcher = "random",
+        objective: Any = None,
+        *,
+        max_total_epochs: int | None = None,
+        max_seconds: float | None = None,
+        target: float | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        seed: int | None = None,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+    ) -> None:
+        if not isinstance(scheduler, AbstractScheduler):
+            raise TypeError(
+                f"scheduler={scheduler!r}: must be a kt_ext scheduler such as kt_ext.schedulers.ASHA(max_epochs=9)"
+            )
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise ValueError(f"seed={seed!r}: must be an integer >= 0, or None to have one drawn")
+        super().__init__(
+            objective=objective,
+            max_trials=scheduler.max_trials,
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        self.reader = ObjectiveReader(self.objective)
+        self.budget = Budget(max_total_epochs, max_seconds, target, self.reader.maximise)
+        self.stop_reason: str | None = None
+        self.given_seed = seed
+        self.asked_for: keras_tuner.HyperParameters | None = None
+        self._given_searcher = searcher
+        self._pristine = copy.deepcopy(scheduler)
+        self._exclusive = threading.RLock()
+        self._files: ProjectFiles | None = None
+        self._display = Progress(self)
+        self._set_seed(random.SystemRandom().randint(0, 2**31 - 1) if seed is None else seed)
+        self._clear()
+
+    def _set_seed(self, seed: int) -> None:
+        self.seed = self._seed_state = seed
+        self.searcher = make_searcher(self._given_searcher, seed)
+
+    def _clear(self) -> None:
+        """No trials, nothing decided."""
+        self.search = Search(copy.deepcopy(self._pristine), self.searcher, self.seed)
+        self.trials: dict[str, Trial] = {}
+        self.ongoing_trials: dict[str, Trial] = {}
+        self.start_order: list[str] = []
+        self.end_order: list[str] = []
+        self.best = float("inf")
+        self._interrupted: set[int] = set()
+        self._failures_in_a_row = 0
+        self._saved_at = 0
+        self._space: Space | None = None
+        self._digits = len(str(self.max_trials))
+
+    @property
+    def scheduler(self) -> AbstractScheduler:
+        """The scheduler as it stands; deciding is the oracle's."""
+        return self.search.scheduler
+
+    @property
+    def space(self) -> Space:
+        """The search space as it stands: the user's hyperparameters."""
+        if self._space is None:
+            self._space = to_space(self.hyperparameters.space)
+        return self._space
+
+    # What a worker calls
+
+    @exclusive
+    def create_trial(self, tuner_id: str) -> Trial:
+        """The next trial for a worker: RUNNING with its values, IDLE (ask again later) or STOPPED (the search is over)."""
+        self._begin_writing()
+        if tuner_id in self.ongoing_trials:
+            trial = self.ongoing_trials[tuner_id]
+            self._steer(trial)
+            return trial
+        self.tuner_ids.add(tuner_id)
+        self.stop_reason = self._why_stop(in_flight=self._in_flight)
+        if self.stop_reason is not None:
+            return self._dismiss(tuner_id)
+        events, decision = self.search.ask(self.space)
+        for event in events:
+            self._append(event)
+        self._sync()
+        if isinstance(decision, Run):
+            trial = self._hand_out(decision)
+            self.ongoing_trials[tuner_id] = trial
+            self._display.on_trial_begin(trial)
+            return trial
+        if isinstance(decision, Wait):
+            return new_trial(self.hyperparameters, {}, "", Status.IDLE)
+        self.stop_reason = self._why_done()
+        return self._dismiss(tuner_id)
+
+    @exclusive
+    def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
+        """Report one epoch; the Trial returned says what to do next: RUNNING (go on) or STOPPED (end the segment).
+
+        Args:
+            trial_id: a trial that was handed out.
+            metrics: metric names to values; the objective's must be among them.
+            step: epochs done so far, from 1. An epoch reported before is not counted again.
+
+        Raises:
+            ValueError: ``trial_id`` is unknown, ``step`` is not an epoch of the segment, or the objective is missing.
+        """
+        if trial_id not in self.trials:
+            raise ValueError(f"trial_id={trial_id!r}: no such trial; the trials are numbered as create_trial gave them")
+        trial, number = self.trials[trial_id], int(trial_id)
+        if self.search.where[number] != RUNNING or number in self._interrupted:
+            return reply(trial, Status.STOPPED)  # a late report: what to do is decided already
+        metrics = {name: float(value) for name, value in metrics.items()}
+        self._check_report(number, metrics, step)
+        if step <= self.search.history.epochs_of(number):
+            return trial
+        objective = self.reader.minimised(metrics)
+        event, decision = self.search.tell(number, step, objective)
+        event["metrics"] = metrics
+        self._append(event)
+        record_metrics(trial, metrics, step, self.reader)
+        self.best = min(self.best, objective)
+        self._display.on_report(trial, step, objective, decision)
+        if not isinstance(decision, Run):
+            self._sync()
+            return reply(trial, Status.STOPPED)
+        if "until" in event or "restore" in event or "values" in event:
+            self._sync()
+            self._steer(trial, decision)
+        if self._why_stop(in_flight=self._in_flight - 1) is not None:
+            self._interrupted.add(number)
+            return reply(trial, Status.STOPPED)
+        return trial
+
+    @exclusive
+    def end_trial(self, trial: Trial) -> None:
+        """A worker is done with a trial, for now or for good. A second call for the same segment is ignored."""
+        tuner_ids = [tuner_id for tuner_id, t in self.ongoing_trials.items() if t.trial_id == trial.trial_id]
+        if not tuner_ids:
+            return
+        mine, number = self.trials[trial.trial_id], int(trial.trial_id)
+        mine.message = trial.message
+        self.update_space(trial.hyperparameters)
+        self._take_values(number, mine, trial)
+        if self.search.where[number] == RUNNING:
+            self._leave(number, trial.status, trial.message)
+        self._finish(mine)
+        self._save_trial(mine)
+        self._display.on_trial_end(mine)
+        # Last: the chief leaves when nobody is at work any more.
+        for tuner_id in tuner_ids:
+            del self.ongoing_trials[tuner_id]
+        if len(self.end_order) >= 1.25 * self._saved_at + 25:
+            self.save()
+
+    @exclusive
+    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Add hyperparameters that a build asked for and that are new. Raises RuntimeError if none may be added."""
+        before = len(self.hyperparameters.space)
+        super().update_space(hyperparameters)
+        if len(self.hyperparameters.space) > before:
+            self._space = None
+            if self._files is not None and self._files.writing:
+                self._append({"e": "space", "entries": self.hyperparameters.get_config()["space"][before:]})
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Not used: values come from the searcher by way of ``create_trial``."""
+        raise RuntimeError("populate_space: a SchedulerOracle decides in create_trial; give it a searcher instead")
+
+    def score_trial(self, trial: Trial) -> None:
+        """The best finite objective of the epochs so far, and its epoch; NaN and infinities count as the worst."""
+        score(trial, self.search.history.best(int(trial.trial_id)), self.reader)
+
+    # The steps of the three
+
+    @property
+    def _in_flight(self) -> int:
+        """Workers that are training an epoch now."""
+        return self.search.running - len(self._interrupted)
+
+    def _why_stop(self, in_flight: int) -> str | None:
+        if self._failures_in_a_row >= self.max_consecutive_failed_trials:
+            return f"{self._failures_in_a_row} trials failed in a row (max_consecutive_failed_trials)"
+        epochs = self.search.history.total_epochs
+        seconds = self._files.seconds if self._files is not None else 0.0
+        return self.budget.reached(epochs=epochs, in_flight=in_flight, seconds=seconds, best=self.best)
+
+    def _why_done(self) -> str:
+        if len(self.trials) >= self.max_trials:
+            return f"all {len(self.trials)} trials are done (max_trials={self.max_trials})"
+        return f"the search space is exhausted: {len(self.trials)} trials tried every configuration"
+
+    def _dismiss(self, tuner_id: str) -> Trial:
+        self.tuner_ids.discard(tuner_id)
+        return new_trial(self.hyperparameters, {}, "", Status.STOPPED)
+
+    def _hand_out(self, decision: Run) -> Trial:
+        trial_id = self.name_of(decision.trial_id)
+        if trial_id not in self.trials:
+            assert decision.values is not None
+            self._new_trial(trial_id, decision.values)
+        trial = self.trials[trial_id]
+        trial.status, trial.message = Status.RUNNING, None
+        self._steer(trial, decision)
+        return trial
+
+    def _new_trial(self, trial_id: str, values: Mapping[str, Any]) -> None:
+        seed = (self.seed * 1_000_003 + int(trial_id)) & 0x7FFFFFFF
+        self.trials[trial_id] = new_trial(self.hyperparameters, {**values, SEED: seed}, trial_id, Status.RUNNING)
+        self.start_order.append(trial_id)
+
+    def _steer(self, trial: Trial, decision: Run | None = None) -> None:
+        """Write the segment's orders into the trial's values."""
+        number = int(trial.trial_id)
+        values = trial.hyperparameters.values
+        if decision is not None and decision.values is not None:
+            values.update(decision.values)
+        done = self.search.history.epochs_of(number)
+        restore = decision.restore if decision is not None else None
+        values[EPOCHS] = self.search.until[number]
+        values[INITIAL_EPOCH] = done
+        if done or restore is not None:
+            values[TRIAL_ID] = self.name_of(restore.trial_id if restore is not None else number)
+
+    def name_of(self, number: int) -> str:
+        """Keras Tuner's trial id: the number padded to the width that ``max_trials`` had when the search began."""
+        return f"{number:0{self._digits}d}"
+
+    def _check_report(self, number: int, metrics: Mapping[str, float], step: int) -> None:
+        missing = self.reader.missing(metrics)
+        if missing:
+            raise ValueError(
+                f"objective {', '.join(missing)!r} is missing from the metrics of epoch {step} (found: "
+                f"{', '.join(sorted(metrics)) or 'none'}); name a metric that fit reports, e.g. by validation_data"
+            )
+        done, until = self.search.history.epochs_of(number), self.search.until[number]
+        if isinstance(step, bool) or int(step) != step or not 1 <= step <= until:
+            raise ValueError(f"step={step!r}: must be the number of epochs done, from 1 to {until}, where this ends")
+        skipped = [rung for rung in self.scheduler.rung_epochs if done < rung < step]
+        if skipped:
+            raise ValueError(
+                f"trial {self.name_of(number)} reported epoch {step} without epoch {skipped[0]}, where trials are "
+                "compared; report the objective at every epoch (validation_freq=1)"
+            )
+
+    def _take_values(self, number: int, mine: Trial, theirs: Trial) -> None:
+        """Values that appeared while building or fitting come back with the worker's copy: record them."""
+        if mine.hyperparameters is not theirs.hyperparameters:
+            mine.hyperparameters.merge(theirs.hyperparameters.space)
+            mine.hyperparameters.values.update(own_values(theirs.hyperparameters.values))
+        values = own_values(mine.hyperparameters.values)
+        if values != self.search.history.values(number):
+            self.search.history.assign(number, values)
+            self._append({"e": "values", "trial": number, "values": values})
+
+    def _leave(self, number: int, status: str, message: str | None) -> None:
+        """A running trial came back without having been told to pause or stop."""
+        if number in self._interrupted:
+            self._interrupted.remove(number)
+            self._append(self.search.end(number, QUEUED))
+        elif status == Status.COMPLETED:
+            self._append(self.search.end(number, DONE))  # it ended itself, e.g. by a callback of the user's
+        elif status == Status.INVALID and self._attempts(number) < self.max_retries_per_trial:
+            self._run_times[self.name_of(number)] += 1
+            self._append({**self.search.end(number, QUEUED), "failed": message})
+        else:
+            self._run_times[self.name_of(number)] += 1
+            self._append({**self.search.end(number, FAILED), "failed": message})
+
+    def _attempts(self, number: int) -> int:
+        return self._run_times[self.name_of(number)]
+
+    def _finish(self, trial: Trial) -> None:
+        """Status and score of a trial that left its worker."""
+        where = self.search.where[int(trial.trial_id)]
+        self.score_trial(trial)
+        if where == FAILED:
+            trial.status = Status.FAILED
+            self._failures_in_a_row += 1
+        elif trial.score is None and where in (PAUSED, DONE):
+            trial.status = Status.FAILED
+            trial.message = f"{self.objective.name} was never finite: the training diverged"
+        elif trial.score is None:
+            trial.status = Status.INVALID  # it will be handed out again
+        else:
+            # Keras Tuner leaves any other status out of its list of best trials, a paused one's score included.
+            trial.status = Status.COMPLETED
+            self._failures_in_a_row = 0
+        if trial.trial_id not in self.end_order and where != QUEUED:
+            self.end_order.append(trial.trial_id)
+
+    # Files
+
+    def _set_project_dir(self, directory: Any, project_name: str) -> None:
+        super()._set_project_dir(directory, project_name)
+        self._files = ProjectFiles(f"{directory}/{project_name}")
+
+    @property
+    def files(self) -> ProjectFiles | None:
+        """The project's files, None while no directory is set."""
+        return self._files
+
+    def _begin_writing(self) -> None:
+        """Take the project directory at the first decision, not before: reading results needs no lock."""
+        if self._files is None or self._files.writing:
+            return
+        self._files.open()
+        try:
+            if self._files.exists:
+                resume.load(self)
+                for event in self.search.requeue_running():
+                    self._append(event)
+            else:
+                self._append(resume.header(self))
+        except BaseException:
+            self._files.close()
+            raise
+
+    def _append(self, event: Event) -> None:
+        if self._files is not None:
+            self._files.append(event)
+
+    def _sync(self) -> None:
+        if self._files is not None:
+            self._files.sync()
+
+    def reload(self) -> None:
+        """Take over the search in the project directory, to read its results or to go on.
+
+        Raises:
+            ValueError: space, objective, scheduler or seed are not those of that search; the message shows both.
+            JournalDamaged: the journal cannot be trusted; the message names file and offset.
+        """
+        if self._files is not None and self._files.exists:
+            resume.load(self)
+
+    @exclusive
+    def save(self) -> None:
+        """Write a snapshot, and ``oracle.json`` and ``trial.json`` as stock Keras Tuner reads them."""
+        if self._files is None or not self._files.writing:
+            return
+        self._files.snapshot(resume.state(self))
+        for trial in self.ongoing_trials.values():
+            self._save_trial(trial)
+        resume.write_json(self._get_oracle_fname(), self.get_state())
+        self._saved_at = len(self.end_order)
+
+    def _save_trial(self, trial: Trial) -> None:
+        if self._files is not None:
+            resume.write_json(f"{self._get_trial_dir(trial.trial_id)}/trial.json", trial.get_state())
+
+    @exclusive
+    def close(self) -> None:
+        """Write everything and give the project directory back; the next ``create_trial`` takes it again."""
+        if self._files is not None and self._files.writing:
+            self.save()
+            self._files.close()

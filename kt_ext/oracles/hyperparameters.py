@@ -1,0 +1,63 @@
+"""Keras Tuner's HyperParameters to our Space and back, and copies that stay cheap with hundreds of entries."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import hyperparameters as hp_module
+
+from kt_ext.core.decision import Value
+from kt_ext.core.space import Boolean, Choice, Condition, Domain, Fixed, Float, Int, Parameter, Space
+
+#: What we send beside the user's own values; never part of the search space, never handed to a searcher.
+TRIAL_ID = "tuner/trial_id"
+INITIAL_EPOCH = "tuner/initial_epoch"
+EPOCHS = "tuner/epochs"
+SEED = "kt_ext/seed"
+CONTROL_PREFIXES = ("tuner/", "kt_ext/")
+
+
+def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's hyperparameters alone, without what steers the worker."""
+    return {name: value for name, value in values.items() if not name.startswith(CONTROL_PREFIXES)}
+
+
+def to_space(entries: Iterable[Any]) -> Space:
+    """The Space of a list of Keras Tuner hyperparameters (``hp.space``), in the same order, parents first."""
+    return Space(
+        Parameter(hp.name, _domain(hp), tuple(Condition(c.name, tuple(c.values)) for c in hp.conditions))
+        for hp in entries
+    )
+
+
+def _domain(hp: Any) -> Domain:
+    if isinstance(hp, hp_module.Float):
+        return Float(hp.min_value, hp.max_value, hp.step, hp.sampling)
+    if isinstance(hp, hp_module.Int):
+        return Int(hp.min_value, hp.max_value, hp.step, hp.sampling)
+    if isinstance(hp, hp_module.Choice):
+        return Choice(tuple(hp.values), bool(hp.ordered))
+    if isinstance(hp, hp_module.Boolean):
+        return Boolean()
+    if isinstance(hp, hp_module.Fixed):
+        return Fixed(hp.value)
+    raise TypeError(f"hyperparameter {hp.name!r} is a {type(hp).__name__}: use Float, Int, Choice, Boolean or Fixed")
+
+
+def with_values(
+    space: keras_tuner.HyperParameters, values: Mapping[str, Value]
+) -> keras_tuner.HyperParameters:
+    """A copy of ``space`` holding ``values``.
+
+    ``HyperParameters.copy`` serialises every entry (milliseconds at 200 of them). The entries themselves are never
+    changed after they are registered, so sharing them is safe; only the containers are copied.
+    """
+    copy = keras_tuner.HyperParameters()
+    copy._hps = collections.defaultdict(list, {name: list(same_name) for name, same_name in space._hps.items()})
+    copy._space = list(space._space)
+    copy.values = dict(values)
+    return copy
+

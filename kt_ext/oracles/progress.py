@@ -1,0 +1,135 @@
+"""What a search shows while it runs: a live table in a terminal, plain lines in a log or a notebook."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kt_ext.core.decision import Decision, Pause, Run
+from kt_ext.core.search import PAUSED, QUEUED
+from kt_ext.oracles.hyperparameters import EPOCHS, own_values
+from kt_ext.oracles.rung_table import rung_rows, summary
+from kt_ext.oracles.trials import Status, Trial
+
+if TYPE_CHECKING:
+    from kt_ext.oracles.base import SchedulerOracle
+
+
+class Progress:
+    """One line for each segment of a trial, and at the end the table of rungs.
+
+    ``verbose=0`` is silent. In a terminal the trials at work and the rungs are shown live below the lines.
+    """
+
+    def __init__(self, oracle: SchedulerOracle, verbose: int = 1) -> None:
+        self.oracle = oracle
+        self.verbose = verbose
+        self._live: Any = None
+        self._last: dict[str, tuple[int, float]] = {}
+
+    # Keras Tuner keeps its display's clock in oracle.json; ours is in the journal.
+    def get_state(self) -> dict[str, Any]:
+        """What stock Keras Tuner expects in ``oracle.json``."""
+        return {"search_start": None, "trial_start": {}, "trial_number": {}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing is kept here."""
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """A worker takes a trial."""
+        if self.verbose:
+            self._refresh()
+
+    def on_report(self, trial: Trial, epoch: int, objective: float, decision: Decision) -> None:
+        """A trial reported an epoch."""
+        if self.verbose:
+            self._last[trial.trial_id] = (epoch, self.oracle.reader.in_own_units(objective))
+            if isinstance(decision, (Run, Pause)):
+                self._refresh()
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """A trial left its worker."""
+        if not self.verbose:
+            return
+        self._print(self._line(trial))
+        if trial.status in (Status.FAILED, Status.INVALID) and trial.message:
+            self._print("    " + trial.message.strip().splitlines()[-1])
+        self._last.pop(trial.trial_id, None)
+        self._refresh()
+
+    def on_search_end(self) -> None:
+        """The search is over: why, and the table of rungs."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if not self.verbose:
+            return
+        print(f"\nSearch ended: {self.oracle.stop_reason or 'interrupted'}")
+        print(summary(self.oracle))
+        best = self.oracle.get_best_trials(1)
+        if best and best[0].score is not None:
+            print(f"Best trial {best[0].trial_id}: {self.oracle.objective.name} {best[0].score:.5g} ({_values(best[0])})")
+        else:
+            print(f"No trial has a finite {self.oracle.objective.name}: see the messages in the trials' trial.json")
+        if self.oracle.files is not None:
+            print(f"Files: {self.oracle.files.directory}", flush=True)
+
+    def _line(self, trial: Trial) -> str:
+        number = int(trial.trial_id)
+        search = self.oracle.search
+        epoch, max_epochs = search.history.epochs_of(number), self.oracle.scheduler.max_epochs
+        name = self.oracle.objective.name
+        value = self._last.get(trial.trial_id)
+        shown = f"{name} {value[1]:.5g}" if value is not None else f"no {name}"
+        where = search.where[number]
+        word = "paused" if where == PAUSED else "to be continued" if where == QUEUED else where
+        best = search_best(self.oracle)
+        seconds = self.oracle.files.seconds if self.oracle.files is not None else 0.0
+        return (
+            f"[{seconds:6.0f} s] trial {trial.trial_id}  {epoch}/{max_epochs} epochs  {shown}  {word}"
+            f"  (best {best})  {_values(trial)}"
+        )
+
+    # A terminal
+
+    def _print(self, line: str) -> None:
+        if self._live is not None:
+            self._live.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, flush=True)
+
+    def _refresh(self) -> None:
+        if self._live is None:
+            if not sys.stdout.isatty():
+                return
+            from rich.live import Live  # only here: a log needs no rich
+
+            self._live = Live(auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(self._table(), refresh=True)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        table = Table("trial", "epoch", self.oracle.objective.name, "values", box=None, pad_edge=False)
+        for trial in self.oracle.ongoing_trials.values():
+            epoch, value = self._last.get(trial.trial_id, (0, None))
+            until = trial.hyperparameters.values.get(EPOCHS, "?")
+            table.add_row(trial.trial_id, f"{epoch}/{until}", "-" if value is None else f"{value:.5g}", _values(trial))
+        rungs = "  ".join(
+            f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}" for row in rung_rows(self.oracle)
+        )
+        table.add_row("rungs", "", "", f"epochs: trials (best)   {rungs}")
+        return table
+
+
+def search_best(oracle: SchedulerOracle) -> str:
+    """The best objective so far in its own units, as text."""
+    return "-" if oracle.best == float("inf") else f"{oracle.reader.in_own_units(oracle.best):.5g}"
+
+
+def _values(trial: Trial) -> str:
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in own_values(trial.hyperparameters.values).items()
+    )

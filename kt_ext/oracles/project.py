@@ -1,0 +1,114 @@
+"""The files of one search: journal, snapshot and lock in the project directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kt_ext.core.journal import Journal, Position
+from kt_ext.core.lock import ProjectLock
+from kt_ext.core.snapshot import read_snapshot, write_snapshot
+
+JOURNAL, SNAPSHOT, LOCK = "journal.jsonl", "snapshot.json", "kt_ext.lock"
+
+
+def check_project_name(project_name: str | None) -> None:
+    """Raises ValueError for a project name that would leave the search's directory."""
+    if project_name is None:
+        return
+    name = os.fspath(project_name)
+    parts = name.replace("\\", "/").split("/")
+    if not name or "\0" in name or os.path.isabs(name) or ".." in parts or (os.name == "nt" and ":" in name):
+        raise ValueError(
+            f"project_name={name!r}: must be a name inside `directory`, without '..', a leading '/' or a NUL; "
+            "choose another place with `directory`"
+        )
+
+
+class ProjectFiles:
+    """Reads a search's journal freely, and writes it while holding the directory's lock.
+
+    Every event carries ``t``, the seconds the search had run when it happened, pauses between sessions not counted.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self._lock = ProjectLock(self.directory / LOCK)
+        self._journal: Journal | None = None
+        self._seconds_before = 0.0
+        self._opened = 0.0
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search was begun here."""
+        path = self.directory / JOURNAL
+        return path.exists() and path.stat().st_size > 0
+
+    @property
+    def writing(self) -> bool:
+        """Whether this process holds the directory."""
+        return self._journal is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long the search has run, earlier sessions included."""
+        return self._seconds_before + (time.monotonic() - self._opened if self.writing else 0.0)
+
+    @property
+    def sync_seconds(self) -> float:
+        """Seconds this session spent waiting for the disk."""
+        return self._journal.sync_seconds if self._journal else 0.0
+
+    def read(self) -> tuple[dict[str, Any] | None, Iterator[dict[str, Any]]]:
+        """The last good snapshot, or None, and the events after it. Raises JournalDamaged."""
+        path = self.directory / JOURNAL
+        found = read_snapshot(self.directory / SNAPSHOT)
+        if found is not None and found[1].offset > path.stat().st_size:
+            found = None  # The snapshot is ahead of a journal that was truncated by hand: trust the journal.
+        state, start = found if found is not None else (None, None)
+        if state is not None:
+            self._seconds_before = state["seconds"]
+        return state, self._events(path, start)
+
+    def _events(self, path: Path, start: Position | None) -> Iterator[dict[str, Any]]:
+        for _, event in Journal.read(path, start):
+            self._seconds_before = event.get("t", self._seconds_before)
+            yield event
+
+    def open(self) -> None:
+        """Take the directory. Raises ProjectLocked, naming the holder, when another search has it."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        try:
+            self._journal = Journal(self.directory / JOURNAL)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._opened = time.monotonic()
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Record an event: it reaches the operating system now, the disk with the next ``sync``."""
+        assert self._journal is not None
+        self._journal.append({**event, "t": round(self.seconds, 3)})
+
+    def sync(self) -> None:
+        """Have everything appended on disk before going on."""
+        assert self._journal is not None
+        self._journal.sync()
+
+    def snapshot(self, state: dict[str, Any]) -> None:
+        """Write a state that stands for the journal so far, so that the next start need not replay it."""
+        assert self._journal is not None
+        self._journal.sync()
+        write_snapshot(self.directory / SNAPSHOT, {**state, "seconds": self.seconds}, self._journal.position)
+
+    def close(self) -> None:
+        """Give the directory back."""
+        if self._journal is not None:
+            self._seconds_before = self.seconds
+            self._journal.close()
+            self._journal = None
+            self._lock.release()

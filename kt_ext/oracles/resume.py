@@ -1,0 +1,179 @@
+"""What an oracle writes when a search begins and at intervals, and how it takes a search over again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras_tuner
+
+from kt_ext._version import __version__
+from kt_ext.core.journal import StorageError
+from kt_ext.core.search import RUNNING, Event
+from kt_ext.oracles import trials
+from kt_ext.oracles.hyperparameters import to_space
+
+if TYPE_CHECKING:
+    from kt_ext.oracles.base import SchedulerOracle
+
+FORMAT = 1
+
+
+def header(oracle: SchedulerOracle) -> Event:
+    """The first event of a search: what must be the same when it is resumed."""
+    if oracle.asked_for is None:
+        oracle.asked_for = oracle.hyperparameters.copy()
+    oracle.header = {
+        "e": "search",
+        "format": FORMAT,
+        "kt_ext": __version__,
+        "seed": oracle.seed,
+        "digits": oracle._digits,
+        "objective": _objective(oracle),
+        "scheduler": oracle._pristine.state(),
+        "space": oracle.asked_for.get_config()["space"],
+    }
+    return oracle.header
+
+
+def state(oracle: SchedulerOracle) -> dict[str, Any]:
+    """The whole state as a JSON object; with the journal's position it stands for the journal so far."""
+    return {
+        "header": oracle.header,
+        "search": oracle.search.state(),
+        "space": oracle.hyperparameters.get_config()["space"],
+        "trials": {trial_id: trials.state_of(trial) for trial_id, trial in oracle.trials.items()},
+        "end_order": oracle.end_order,
+        "run_times": dict(oracle._run_times),
+        "best": oracle.best,
+    }
+
+
+def load(oracle: SchedulerOracle) -> None:
+    """Make ``oracle`` what the journal says. Raises ValueError where the search was begun with other settings."""
+    assert oracle.files is not None
+    if oracle.asked_for is None:
+        oracle.asked_for = oracle.hyperparameters.copy()
+    snapshot, events = oracle.files.read()
+    if snapshot is None:
+        first = next(events, None)
+        if first is None:
+            return
+        _begin(oracle, first)
+    else:
+        _begin(oracle, snapshot["header"])
+        _restore(oracle, snapshot)
+    for event in events:
+        _apply(oracle, event)
+    if len(oracle.trials) > oracle.max_trials:
+        raise ValueError(
+            f"max_trials={oracle.max_trials}: {len(oracle.trials)} trials were started already in "
+            f"{oracle.files.directory}; give at least {len(oracle.trials)}"
+        )
+
+
+def write_json(path: str, content: Mapping[str, Any]) -> None:
+    """Replace a file that is derived from the journal: never half written, not synced. Raises StorageError."""
+    temporary = f"{path}.tmp"
+    try:
+        with open(temporary, "w") as file:
+            file.write(json.dumps(content))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StorageError(f"{path}: could not be written ({os.strerror(error.errno or errno.EIO)})") from error
+
+
+def _begin(oracle: SchedulerOracle, head: Event) -> None:
+    _check_same(oracle, head)
+    oracle._set_seed(head["seed"])
+    oracle._clear()
+    oracle._digits = head["digits"]
+    oracle.header = head
+    oracle.hyperparameters = keras_tuner.HyperParameters.from_config({"space": head["space"], "values": {}})
+
+
+def _check_same(oracle: SchedulerOracle, head: Event) -> None:
+    assert oracle.files is not None and oracle.asked_for is not None
+    differences: list[str] = []
+    if head["objective"] != _objective(oracle):
+        differences.append(f"objective: {head['objective']} -> {_objective(oracle)}")
+    if oracle.given_seed is not None and head["seed"] != oracle.given_seed:
+        differences.append(f"seed: {head['seed']} -> {oracle.given_seed}")
+    differences += _changed("scheduler", _settings(head["scheduler"]), _settings(oracle._pristine.state()))
+    if oracle.asked_for.space:
+        begun_with = keras_tuner.HyperParameters.from_config({"space": head["space"], "values": {}})
+        differences += to_space(begun_with.space).difference(to_space(oracle.asked_for.space))
+    if differences:
+        raise ValueError(
+            f"{oracle.files.directory} holds a search that was begun with other settings (then -> now):\n  "
+            + "\n  ".join(differences)
+            + "\nGo on with the settings of then, or begin anew with overwrite=True or another project_name."
+        )
+
+
+def _settings(scheduler_state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a fresh scheduler's state says of its arguments; ``max_trials`` may be raised on resume."""
+    settings = json.loads(json.dumps(scheduler_state.get("configuration", scheduler_state)))
+    settings.pop("max_trials", None)
+    return settings
+
+
+def _changed(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = sorted({*then, *now})
+    return [f"{what} {n}: {then.get(n)} -> {now.get(n)}" for n in names if then.get(n) != now.get(n)]
+
+
+def _objective(oracle: SchedulerOracle) -> str:
+    return str(oracle.objective)
+
+
+def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
+    oracle.hyperparameters = keras_tuner.HyperParameters.from_config({"space": snapshot["space"], "values": {}})
+    oracle._space = None
+    configuration = snapshot["search"]["scheduler"].get("configuration", {})
+    if "max_trials" in configuration:
+        configuration["max_trials"] = oracle.max_trials
+    oracle.search.load_state(snapshot["search"])
+    for trial_id, trial_state in snapshot["trials"].items():
+        trial = trials.from_state(trial_state, trial_id, oracle.hyperparameters, oracle.reader)
+        oracle.trials[trial_id] = trial
+        oracle.start_order.append(trial_id)
+    oracle.end_order = list(snapshot["end_order"])
+    oracle._run_times.update(snapshot["run_times"])
+    oracle.best = snapshot["best"]
+    oracle._saved_at = len(oracle.end_order)
+
+
+def _apply(oracle: SchedulerOracle, event: Event) -> None:
+    kind = event["e"]
+    if kind == "space":
+        entries = keras_tuner.HyperParameters.from_config({"space": event["entries"], "values": {}})
+        oracle.hyperparameters.merge(entries.space)
+        oracle._space = None
+        return
+    if kind == "values":
+        oracle.search.history.assign(event["trial"], event["values"])
+        oracle.trials[oracle.name_of(event["trial"])].hyperparameters.values.update(event["values"])
+        return
+    oracle.search.replay(event)
+    if kind == "exhaust":
+        return
+    trial_id = oracle.name_of(event["trial"])
+    if kind == "ask" and trial_id not in oracle.trials:
+        oracle._new_trial(trial_id, event["values"])
+    trial = oracle.trials[trial_id]
+    if kind == "tell":
+        trials.record_metrics(trial, event["metrics"], event["epoch"], oracle.reader)
+        oracle.best = min(oracle.best, event["objective"])
+    if kind == "end" and "failed" in event:
+        oracle._run_times[trial_id] += 1
+        trial.message = event["failed"]
+    where = oracle.search.where[event["trial"]]
+    if where == RUNNING:
+        trial.status = trials.Status.RUNNING
+    else:
+        oracle._finish(trial)
+        oracle._failures_in_a_row = 0  # a new session, a new count

@@ -1,0 +1,52 @@
+"""How many trials reached each rung, the best there, and what the search cost beside a full one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kt_ext.oracles.base import SchedulerOracle
+
+
+@dataclass(frozen=True)
+class RungRow:
+    """One rung.
+
+    Attributes:
+        epochs: where trials are compared.
+        reached: how many trials have trained so far, or further.
+        best: the best objective observed at exactly this epoch, in the objective's own units; None without a finite one.
+    """
+
+    epochs: int
+    reached: int
+    best: float | None
+
+
+def rung_rows(oracle: SchedulerOracle) -> list[RungRow]:
+    """One row for each rung of the oracle's scheduler, lowest first."""
+    history = oracle.search.history
+    rows = []
+    for epochs in oracle.scheduler.rung_epochs:
+        best = history.best_at(epochs)
+        finite = best is not None and best != float("inf")
+        rows.append(
+            RungRow(epochs, history.reached(epochs), oracle.reader.in_own_units(best) if best is not None and finite else None)
+        )
+    return rows
+
+
+def summary(oracle: SchedulerOracle) -> str:
+    """The table of rungs and the cost of the search, as plain text."""
+    name = oracle.objective.name
+    lines = [f"{'rung':>10}  {'trials':>6}  best {name}"]
+    lines += [
+        f"{row.epochs:>4} epochs  {row.reached:>6}  {'-' if row.best is None else f'{row.best:.5g}'}"
+        for row in rung_rows(oracle)
+    ]
+    history = oracle.search.history
+    spent, full = history.total_epochs, len(history) * oracle.scheduler.max_epochs
+    share = f" ({spent / full:.0%})" if full else ""
+    lines.append(f"{spent} epochs trained; {len(history)} trials in full would take {full}{share}")
+    return "\n".join(lines)

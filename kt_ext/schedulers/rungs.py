@@ -1,0 +1,113 @@
+"""The rungs of successive halving: at which epochs trials are compared, and who may go on from one rung to the next."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right, insort
+from heapq import heappop, heappush
+from typing import Any
+
+
+def geometric_epochs(min_epochs: int, max_epochs: int, factor: int) -> tuple[int, ...]:
+    """``min_epochs * factor**k`` while below ``max_epochs``, and ``max_epochs``; ascending. (1, 9, 3) -> (1, 3, 9)."""
+    epochs = []
+    epoch = min_epochs
+    while epoch < max_epochs:
+        epochs.append(epoch)
+        epoch *= factor
+    return (*epochs, max_epochs)
+
+
+def bracket_sizes(rungs: int, factor: int) -> tuple[int, ...]:
+    """How many configurations synchronous Hyperband starts in each bracket, from the most halvings to none.
+
+    With s = rungs - 1 - bracket halvings left and s_max = rungs - 1 it is n_s = ceil((s_max + 1) / (s + 1) * eta**s)
+    (Li et al., 2018, "Hyperband", JMLR 18(185), Algorithm 1, budget B = (s_max + 1) R). (5, 3) -> (81, 34, 15, 8, 5).
+    """
+    return tuple(-(-rungs * factor**halvings // (halvings + 1)) for halvings in reversed(range(rungs)))
+
+
+class PromotionRung:
+    """Trials pause here and are promoted one by one, whenever one is among the top ``1 / factor``.
+
+    Each trial that reached the rung has the key (objective, arrival); keys are unique, so an earlier arrival wins a
+    tie. The best trial not yet promoted is among the top floor(reached / factor) exactly when fewer promoted ones than
+    that have a better key, since nobody else can be before it. Both operations are O(log n) comparisons.
+    """
+
+    pauses = True
+
+    def __init__(self, epoch: int, factor: int) -> None:
+        self.epoch = epoch
+        self._factor = factor
+        self._reached = 0
+        self._paused: list[tuple[float, int, int]] = []  # a heap of (objective, arrival, trial_id); finite ones only
+        self._promoted: list[tuple[float, int]] = []  # (objective, arrival), ascending
+
+    def reach(self, trial_id: int, objective: float) -> bool:
+        """Records the trial; whether it goes on at once: no. One at inf counts as arrived but is never promoted."""
+        if objective < math.inf:
+            heappush(self._paused, (float(objective), self._reached, trial_id))
+        self._reached += 1
+        return False
+
+    def promote(self) -> int | None:
+        """The trial that goes on from here, marked as promoted, or None."""
+        if not self._paused:
+            return None
+        objective, arrival, trial_id = self._paused[0]
+        better = bisect_left(self._promoted, (objective, arrival))
+        # ASHA get_job: the top 1/eta of those that REACHED this rung, promoted ones included
+        if better >= self._reached // self._factor:
+            return None
+        heappop(self._paused)
+        self._promoted.insert(better, (objective, arrival))
+        return trial_id
+
+    def state(self) -> dict[str, Any]:
+        """The rung as a JSON object."""
+        return {"reached": self._reached, "paused": list(self._paused), "promoted": list(self._promoted)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over a ``state()``."""
+        self._reached = state["reached"]
+        # a heap written in its own order is a heap
+        self._paused = [(objective, arrival, trial_id) for objective, arrival, trial_id in state["paused"]]
+        self._promoted = [(objective, arrival) for objective, arrival in state["promoted"]]
+
+
+class StoppingRung:
+    """Trials run through: one goes on if it is among the top ``1 / factor`` of those that reached the rung so far.
+
+    The first ``factor - 1`` trials always go on: there is no top ``1 / factor`` of them yet.
+    """
+
+    pauses = False
+
+    def __init__(self, epoch: int, factor: int) -> None:
+        self.epoch = epoch
+        self._factor = factor
+        self._reached = 0
+        self._objectives: list[float] = []  # finite ones, ascending
+
+    def reach(self, trial_id: int, objective: float) -> bool:
+        """Records the trial; whether it goes on. One at inf counts as arrived and never goes on."""
+        self._reached += 1
+        if objective == math.inf:
+            return False
+        rank = bisect_right(self._objectives, objective)  # it arrived last, so it is behind its equals
+        insort(self._objectives, float(objective))
+        return self._reached < self._factor or rank < self._reached // self._factor
+
+    def promote(self) -> int | None:
+        """None: nobody pauses here."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """The rung as a JSON object."""
+        return {"reached": self._reached, "objectives": list(self._objectives)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over a ``state()``."""
+        self._reached = state["reached"]
+        self._objectives = list(state["objectives"])

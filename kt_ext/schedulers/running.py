@@ -1,0 +1,58 @@
+"""Which trials are running, how far they are and how far they were sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kt_ext.core.decision import Observation
+
+
+class Running:
+    """The trials that workers hold at this moment: epochs done and epochs to reach, by trial."""
+
+    def __init__(self) -> None:
+        self._segments: dict[int, list[int]] = {}  # trial_id -> [epochs done, until]
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def start(self, trial_id: int, *, done: int, until: int) -> None:
+        """A worker takes the trial, which has trained ``done`` epochs, to train it up to ``until``."""
+        self._segments[trial_id] = [done, until]
+
+    def advance(self, observation: Observation) -> int:
+        """Notes one more epoch and returns the epoch that the trial was sent to.
+
+        Raises:
+            ValueError: the trial is not running, or the epoch is not the one after its last.
+        """
+        segment = self._segments.get(observation.trial_id)
+        if segment is None:
+            raise ValueError(self._not_running(observation.trial_id))
+        done, until = segment
+        if observation.epoch != done + 1:
+            raise ValueError(
+                f"epoch={observation.epoch}: trial {observation.trial_id} has done {done} epochs and was sent to "
+                f"{until}; report each epoch once, in order"
+            )
+        segment[0] = observation.epoch
+        return until
+
+    def end(self, trial_id: int) -> None:
+        """The trial left its worker. Raises ValueError if it is not running."""
+        if self._segments.pop(trial_id, None) is None:
+            raise ValueError(self._not_running(trial_id))
+
+    def state(self) -> list[list[int]]:
+        """A JSON array of ``[trial_id, done, until]``."""
+        return [[trial_id, *segment] for trial_id, segment in self._segments.items()]
+
+    def load_state(self, state: Iterable[Iterable[int]]) -> None:
+        """Take over a ``state()``."""
+        self._segments = {trial_id: [done, until] for trial_id, done, until in state}
+
+    def _not_running(self, trial_id: int) -> str:
+        return (
+            f"trial_id={trial_id!r}: is unknown or not running (running: {sorted(self._segments)}); observe and forget "
+            "take a trial that suggest handed out and that has not paused, stopped or been forgotten since"
+        )

@@ -1,0 +1,51 @@
+"""Searchers decide which values a new trial gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kt_ext.core.searcher import AbstractSearcher, SpaceExhausted
+from kt_ext.searchers.grid import GridSearcher
+from kt_ext.searchers.quasi_random import QuasiRandomSearcher
+from kt_ext.searchers.random import RandomSearcher
+
+__all__ = [
+    "AbstractSearcher",
+    "GridSearcher",
+    "QuasiRandomSearcher",
+    "RandomSearcher",
+    "SpaceExhausted",
+    "make_searcher",
+]
+
+# Each takes the seed.
+_BY_NAME: dict[str, Callable[[int], AbstractSearcher]] = {
+    "random": lambda seed: RandomSearcher(),
+    "quasi_random": lambda seed: QuasiRandomSearcher(seed=seed),
+    "sobol": lambda seed: QuasiRandomSearcher("sobol", seed),
+    "halton": lambda seed: QuasiRandomSearcher("halton", seed),
+    "grid": lambda seed: GridSearcher(),
+}
+
+
+def make_searcher(searcher: str | AbstractSearcher, seed: int) -> AbstractSearcher:
+    """The searcher of this name, or the one that is given.
+
+    Args:
+        searcher: a name, or a searcher of one's own, which is returned as it is.
+        seed: integer >= 0, for those that need one of their own beside the ``rng`` of ``propose``.
+
+    Raises:
+        ValueError: unknown name.
+        TypeError: neither a name nor a searcher.
+    """
+    if isinstance(searcher, str):
+        if searcher not in _BY_NAME:
+            raise ValueError(f"searcher={searcher!r}: must be one of {', '.join(_BY_NAME)}, or an AbstractSearcher")
+        return _BY_NAME[searcher](seed)
+    if not isinstance(searcher, AbstractSearcher):
+        raise TypeError(
+            f"searcher={searcher!r} of type {type(searcher).__name__}: must be a name ({', '.join(_BY_NAME)}) "
+            "or an instance of AbstractSearcher"
+        )
+    return searcher

@@ -1,0 +1,1 @@
+"""What happens while a model trains: building, checkpoints, data order, live hyperparameters, the callback."""

@@ -1,0 +1,219 @@
+"""The one Keras callback: reports each epoch, obeys the answer, saves the checkpoint, stops early."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from kt_ext.training.checkpoints import Checkpoint, CheckpointStore
+from kt_ext.training.state import get_state, set_state
+
+Logs = Mapping[str, float]
+
+_LARGER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "dice", "r2", "cosine_similarity")
+_SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "mape", "msle", "entropy", "hinge", "perplexity", "divergence")
+
+
+def infer_direction(objective: str) -> str:
+    """``"min"`` or ``"max"`` from a metric's name. Raises ValueError when the name does not say."""
+    name = objective.removeprefix("val_").lower()
+    if any(word in name for word in _SMALLER_IS_BETTER):
+        return "min"
+    if any(word in name for word in _LARGER_IS_BETTER):
+        return "max"
+    raise ValueError(f"objective={objective!r}: its direction cannot be told from its name; give direction='min' or 'max'")
+
+
+class TuningCallback(keras.callbacks.Callback):
+    """Watches one training: stops it early, keeps its best weights, saves a checkpoint after each epoch.
+
+    A tuner adds it to every trial by itself and gives it ``report``. It works alone, too::
+
+        callback = kt_ext.TuningCallback("val_loss", patience=5, min_delta=1e-3, restore_best=True, directory="run")
+        done = callback.restore(model)          # 0 the first time; after a crash, the epochs that are safe on disk
+        model.fit(x, y, epochs=100, initial_epoch=done, validation_data=(xv, yv), callbacks=[callback])
+
+    Put it last in the list of callbacks: on ``restore`` it gives those in ``beside`` back their counters.
+
+    Args:
+        objective: the metric to watch, or a function from an epoch's logs to a number to minimise (None: not there).
+        direction: ``"min"``, ``"max"``, or ``"auto"`` to tell it from the metric's name.
+        patience: stop after so many epochs without an improvement; None never does.
+        min_delta: how much better counts as an improvement, >= 0, in units of the objective.
+        restore_best: when the training ends, put back the weights of the best epoch.
+        directory: where checkpoints are kept (the last two and the best), or a CheckpointStore; None keeps none.
+        report: called with the number of epochs done and the logs after each epoch that has the objective, when its
+            checkpoint is safe on disk; True stops the training.
+        beside: callbacks whose plain counters (e.g. ReduceLROnPlateau's ``wait``) are saved and restored with the model.
+
+    Attributes:
+        best: the best value so far, minimised; ``inf`` before the first.
+        best_epoch: epochs done at the best value; 0 before the first.
+        epochs_done: epochs done so far.
+        logs: each epoch's logs from the first, epochs before a restore included.
+        stopped: None, ``"patience"`` or ``"report"``: why this callback ended the training.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        objective: str | Callable[[Logs], float | None] = "val_loss",
+        *,
+        direction: str = "auto",
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        restore_best: bool = False,
+        directory: str | os.PathLike[str] | CheckpointStore | None = None,
+        report: Callable[[int, dict[str, float]], bool] | None = None,
+        beside: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        super().__init__()
+        if direction not in ("min", "max", "auto"):
+            raise ValueError(f"direction={direction!r}: must be 'min', 'max' or 'auto'")
+        if patience is not None and (isinstance(patience, bool) or not isinstance(patience, int) or patience < 1):
+            raise ValueError(f"patience={patience!r}: must be an integer >= 1, or None never to stop early")
+        if not (isinstance(min_delta, (int, float)) and math.isfinite(min_delta) and min_delta >= 0):
+            raise ValueError(f"min_delta={min_delta!r}: must be a finite number >= 0; 0 counts any improvement")
+        self._minimised = _by_name(objective, direction) if isinstance(objective, str) else objective
+        self._objective = objective if isinstance(objective, str) else None
+        self._patience = patience
+        self._min_delta = min_delta
+        self._restore_best = restore_best
+        self._report = report
+        self._beside = tuple(beside)
+        self._store = directory if directory is None or isinstance(directory, CheckpointStore) else CheckpointStore(directory)
+        self._counters: list[dict[str, Any]] | None = None
+        self._best_state: dict[str, Any] | None = None
+        self._waited = 0
+        self._reference = math.inf
+        self.best = math.inf
+        self.best_epoch = 0
+        self.epochs_done = 0
+        self.logs: list[dict[str, float]] = []
+        self.stopped: str | None = None
+
+    def restore(self, model: keras.Model, at_most: int | None = None) -> int:
+        """Put the last good checkpoint, not beyond epoch ``at_most``, into a compiled model; returns its epoch, or 0."""
+        checkpoint = self._store.latest(at_most) if self._store is not None else None
+        if checkpoint is None:
+            return 0
+        restore_model(model, checkpoint)
+        self.take(checkpoint)
+        return checkpoint.epoch
+
+    def take(self, checkpoint: Checkpoint) -> None:
+        """Go on counting from a checkpoint whose state is in the model already."""
+        self.epochs_done = checkpoint.epoch
+        self.logs = [dict(logs) for logs in checkpoint.meta["logs"]]
+        self._counters = checkpoint.meta["callbacks"]
+        for epoch, logs in enumerate(self.logs, start=1):
+            self._compare(epoch, self._minimised(logs))
+
+    # What Keras calls
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Keras's own callbacks reset themselves here: give them back what they had counted."""
+        self.stopped = None
+        if self._counters is not None:
+            for callback, counters in zip(self._beside, self._counters, strict=False):
+                vars(callback).update(counters)
+            self._counters = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save, report, obey."""
+        done = epoch + 1
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self.logs.append(values)
+        self.epochs_done = done
+        value = self._minimised(values)
+        if value is None and self._patience is not None:
+            raise ValueError(
+                f"objective={self._objective!r} is not among the logs of epoch {done} ({', '.join(sorted(values))}); "
+                "name one of these, or give validation_data"
+            )
+        improved = self._compare(done, value)
+        self._save(done, improved)
+        if value is not None and self._report is not None and self._report(done, values):
+            self._stop("report")
+        elif self._patience is not None and self._waited >= self._patience:
+            self._stop("patience")
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Put back the best weights if that was asked for."""
+        if not self._restore_best or self.best_epoch in (0, self.epochs_done):
+            return
+        if self._store is not None:
+            set_state(self.model, self._store.load(self.best_epoch).state)
+        elif self._best_state is not None:
+            set_state(self.model, self._best_state)
+
+    def _stop(self, why: str) -> None:
+        self.stopped = why
+        self.model.stop_training = True
+
+    def _compare(self, epoch: int, value: float | None) -> bool:
+        """Count one epoch; whether it is the best so far."""
+        if value is None:
+            return False
+        if value < self._reference - self._min_delta:
+            self._reference = value
+            self._waited = 0
+        else:
+            self._waited += 1
+        if not value < self.best:
+            return False
+        self.best, self.best_epoch = value, epoch
+        return True
+
+    def _save(self, done: int, improved: bool) -> None:
+        if self._store is not None:
+            self.save(self.model, done)
+        elif improved and self._restore_best:
+            self._best_state = get_state(self.model)
+
+    def save(self, model: keras.Model, done: int) -> None:
+        """Write the checkpoint of epoch ``done``, and remove those that nobody needs any more."""
+        assert self._store is not None
+        meta = {
+            "logs": self.logs,
+            "callbacks": [_plain_counters(callback) for callback in self._beside],
+            "build_config": model.get_build_config(),
+        }
+        self._store.save(done, get_state(model), meta)
+        earlier = [epoch for epoch in self._store.epochs() if epoch < done]
+        self._store.keep({done, *earlier[-1:], *([self.best_epoch] if self.best_epoch else [])})
+
+
+def restore_model(model: keras.Model, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's state into a compiled model, creating the weights of one that had no input shape yet."""
+    if not model.built and checkpoint.meta["build_config"]:
+        model.build_from_config(checkpoint.meta["build_config"])
+    set_state(model, checkpoint.state)
+
+
+def _by_name(objective: str, direction: str) -> Callable[[Logs], float | None]:
+    sign = -1.0 if (infer_direction(objective) if direction == "auto" else direction) == "max" else 1.0
+
+    def minimised(logs: Logs) -> float | None:
+        if objective not in logs:
+            return None
+        value = sign * logs[objective]
+        return value if math.isfinite(value) else math.inf
+
+    return minimised
+
+
+def _plain_counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """The numbers, words and flags a callback counts with; what is not JSON stays behind."""
+    counters = {}
+    for name, value in vars(callback).items():
+        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+        if plain is None or isinstance(plain, (bool, int, float, str)):
+            counters[name] = plain
+    return counters

@@ -1,0 +1,343 @@
+"""Checkpoints of one trial as files: written atomically, checked when read, and never executed.
+
+The format is our own and small, after safetensors. Everything is little-endian; the header and each array are filled up
+to a multiple of 64 bytes, an array's checksum covers its filling, and its offset counts from the end of the header.
+
+==========  =====================================================================================
+bytes       content
+==========  =====================================================================================
+0 - 7       ``b"kt_ext\\r\\n"``
+8 - 11      version of the format, uint32, now 1
+12 - 19     length of the header in bytes, uint64
+20 - 23     CRC-32 of the header and its length, uint32
+24 - ...    header, JSON: epoch, meta and for each array name, dtype, shape, offset, nbytes, crc32
+then        the arrays, raw, in C order, and nothing after them
+==========  =====================================================================================
+
+CRC-32 finds every flipped bit and torn write; it is no signature.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from kt_ext.core.durable import storage_errors, sync_directory
+
+_log = logging.getLogger("kt_ext")
+_MAGIC = b"kt_ext\r\n"
+_VERSION = 1
+_ALIGNMENT = 64  # bytes
+_FIXED = struct.Struct("<8sIQI")  # magic, version, header length, header CRC
+_LENGTH = struct.Struct("<Q")
+_NUMPY_DTYPES = frozenset(
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+)
+_ML_DTYPE = re.compile(r"bfloat16|(float|int|uint)\d(_\w+)?|b?complex32")
+_FILE = re.compile(r"epoch-(\d{5,})\.ckpt")
+_TEMPORARY = re.compile(r"\.epoch-\d{5,}\.ckpt\.(?P<host>.+)\.(?P<pid>\d+)\.(?P<token>[0-9a-f]{8})\.tmp")
+_HOST = re.sub(r"[^\w-]", "_", socket.gethostname())
+_TOKEN = os.urandom(4).hex()  # a restarted container often gets its old process id again
+_LONGEST_SAVE_SECONDS = 24 * 3600  # whether a writer on another host lives cannot be seen; none takes a day
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a trial after ``epoch`` epochs: arrays by name, and ``meta``, a JSON object."""
+
+    epoch: int
+    state: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+
+class CheckpointDamaged(Exception):
+    """A checkpoint file does not hold what was written.
+
+    Attributes:
+        path: the file.
+        offset: the byte where the damaged part begins.
+        array: the name of the damaged array; None for the header and the file as a whole.
+        reason: what is wrong.
+    """
+
+    def __init__(self, path: str, offset: int, array: str | None, reason: str) -> None:
+        super().__init__(path, offset, array, reason)
+        self.path, self.offset, self.array, self.reason = path, offset, array, reason
+
+    def __str__(self) -> str:
+        part = "the header" if self.array is None else f"array {self.array!r}"
+        return f"{self.path}: damaged at byte {self.offset}, in {part}: {self.reason}"
+
+
+class CheckpointStore:
+    """Checkpoints of one trial in one directory: ``epoch-00003.ckpt`` holds the state after three epochs.
+
+    A checkpoint is there completely or not at all, wherever the writer is killed. Several processes may read while one
+    writes.
+
+    Args:
+        directory: where the files are; made at the first ``save``.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self._reported: set[int] = set()
+
+    def save(self, epoch: int, state: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        """Write the state after ``epoch`` epochs; when this returns it is on the disk. Replaces an older one.
+
+        Args:
+            epoch: number of epochs done, >= 0.
+            state: arrays of bool, integer, float or complex type, those of ``ml_dtypes`` included; any byte order and
+                memory layout. They are written one by one: at most one is copied, and only if it is not contiguous.
+            meta: a JSON object.
+
+        Raises:
+            StorageError: the disk is full, read-only or broken. No partial file stays behind.
+            TypeError: an array is of objects or text, or ``meta`` is not JSON.
+        """
+        path = self._path(_validated_epoch(epoch))
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        header = {"epoch": int(epoch), "meta": dict(meta), "arrays": _layout(arrays)}
+        temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{_TOKEN}.tmp")
+        with storage_errors("save", path):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(temporary, "wb") as file:
+                    _write(file, header, arrays)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            finally:
+                with suppress(OSError):  # gone after the rename; on a broken disk ``keep`` removes it later
+                    temporary.unlink()
+            sync_directory(self.directory)
+        self._reported.discard(epoch)
+
+    def load(self, epoch: int) -> Checkpoint:
+        """The state after ``epoch`` epochs.
+
+        Raises:
+            FileNotFoundError: there is none.
+            CheckpointDamaged: the file is not what was written.
+        """
+        path = self._path(_validated_epoch(epoch))
+        with open(path, "rb", buffering=0) as file:
+            try:
+                checkpoint = _read(file, str(path))
+            except OSError as error:  # a bad sector is damage like any other
+                raise CheckpointDamaged(str(path), file.tell(), None, f"unreadable: {error.strerror}") from error
+        if checkpoint.epoch != epoch:
+            raise CheckpointDamaged(str(path), _FIXED.size, None, f"this is the checkpoint of epoch {checkpoint.epoch}")
+        return checkpoint
+
+    def latest(self, at_most: int | None = None) -> Checkpoint | None:
+        """The newest good checkpoint, of epoch ``at_most`` or earlier; None if there is none.
+
+        A damaged one is reported once as a warning of the logger ``kt_ext``, and the one before it is used.
+        """
+        for epoch in reversed(self.epochs()):
+            if at_most is not None and epoch > at_most:
+                continue
+            try:
+                return self.load(epoch)
+            except FileNotFoundError:  # another process has just removed it
+                continue
+            except CheckpointDamaged as damage:
+                if epoch not in self._reported:
+                    self._reported.add(epoch)
+                    _log.warning("%s; using the checkpoint before it", damage)
+        return None
+
+    def epochs(self) -> list[int]:
+        """The epochs that have a checkpoint, good or damaged, ascending."""
+        return sorted(int(match[1]) for name in self._names() if (match := _FILE.fullmatch(name)))
+
+    def keep(self, epochs: Iterable[int]) -> None:
+        """Remove all checkpoints but these, and what writers that were killed have left.
+
+        Raises:
+            StorageError: a file cannot be removed.
+        """
+        kept = {self._path(_validated_epoch(epoch)).name for epoch in epochs}
+        for name in self._names():
+            path = self.directory / name
+            if (_FILE.fullmatch(name) and name not in kept) or _is_abandoned(path):
+                with storage_errors("remove", path):
+                    path.unlink(missing_ok=True)
+
+    def _path(self, epoch: int) -> Path:
+        return self.directory / f"epoch-{epoch:05d}.ckpt"
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+
+
+def _validated_epoch(epoch: int) -> int:
+    if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
+        raise ValueError(f"epoch={epoch!r}: must be an integer >= 0, the number of epochs done")
+    return int(epoch)
+
+
+def _layout(arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The header's rows; the checksums, of fixed width, are filled in once the arrays are written."""
+    rows: list[dict[str, Any]] = []
+    offset = 0
+    for name, array in arrays.items():
+        if _dtype(array.dtype.name) is None:
+            raise TypeError(
+                f"state[{name!r}]: dtype {array.dtype} cannot be saved; use bool, integer, float or complex arrays, "
+                "and put text into meta"
+            )
+        row = {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
+        rows.append({**row, "offset": offset, "nbytes": array.nbytes, "crc32": "0" * 8})
+        offset += _aligned(array.nbytes)
+    return rows
+
+
+def _write(file: BinaryIO, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays first, then the header with their checksums into the room left before them: one pass over the memory."""
+    file.seek(_FIXED.size + len(_encoded(header)))
+    for row, array in zip(header["arrays"], arrays.values(), strict=True):
+        data = _bytes_of(array)
+        padding = bytes(_aligned(len(data)) - len(data))
+        row["crc32"] = f"{zlib.crc32(padding, zlib.crc32(data)):08x}"
+        file.write(data)
+        file.write(padding)
+    encoded = _encoded(header)
+    file.seek(0)
+    file.write(_FIXED.pack(_MAGIC, _VERSION, len(encoded), _header_crc(encoded)))
+    file.write(encoded)
+
+
+def _read(file: BinaryIO, path: str) -> Checkpoint:
+    # One block for all arrays: the memory of a hundred small ones costs three times as much to get.
+    size = os.fstat(file.fileno()).st_size
+    block = np.empty(size, np.uint8)
+    if not _fill(file, block):
+        raise CheckpointDamaged(path, 0, None, "the file became shorter while it was read")
+    header, data_start = _header_of(block, path)
+    state: dict[str, np.ndarray] = {}
+    end = data_start
+    try:
+        for row in header["arrays"]:
+            name, shape, nbytes = row["name"], tuple(row["shape"]), row["nbytes"]
+            dtype, start = _dtype(row["dtype"]), data_start + row["offset"]
+            if dtype is None or name in state or start != end or nbytes != math.prod(shape) * dtype.itemsize:
+                raise CheckpointDamaged(path, _FIXED.size, name, f"the header's row makes no sense: {row}")
+            end = start + _aligned(nbytes)
+            if end > size:
+                raise CheckpointDamaged(path, start, name, f"it ends at byte {end}, the file at byte {size}")
+            if f"{zlib.crc32(block[start:end]):08x}" != row["crc32"]:
+                raise CheckpointDamaged(path, start, name, f"bytes {start} to {end} do not match their checksum")
+            state[name] = block[start : start + nbytes].view(dtype).reshape(shape)
+        checkpoint = Checkpoint(header["epoch"], state, header["meta"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:  # a sound checksum over a header that is not ours
+        raise CheckpointDamaged(path, _FIXED.size, None, f"the header makes no sense: {error!r}") from error
+    if end != size:
+        raise CheckpointDamaged(path, end, None, f"{size - end} bytes too many")
+    return checkpoint
+
+
+def _header_of(block: np.ndarray, path: str) -> tuple[dict[str, Any], int]:
+    """The header, and the byte where the data start."""
+    if len(block) < _FIXED.size:
+        raise CheckpointDamaged(path, len(block), None, f"the file ends after {len(block)} bytes")
+    magic, version, length, crc = _FIXED.unpack(block[: _FIXED.size])
+    if magic != _MAGIC:
+        raise CheckpointDamaged(path, 0, None, f"begins with {magic!r}: not a checkpoint of kt_ext")
+    if version != _VERSION:
+        raise CheckpointDamaged(path, 8, None, f"version {version}; this kt_ext reads version {_VERSION}")
+    end = _FIXED.size + length
+    if end > len(block):
+        raise CheckpointDamaged(path, 12, None, f"a header of {length} bytes in a file of {len(block)}")
+    encoded = block[_FIXED.size : end].tobytes()
+    if _header_crc(encoded) != crc:
+        raise CheckpointDamaged(path, _FIXED.size, None, "the header does not match its checksum")
+    try:
+        return json.loads(encoded), end
+    except (ValueError, RecursionError) as error:
+        raise CheckpointDamaged(path, _FIXED.size, None, f"the header is not JSON: {error}") from error
+
+
+def _aligned(nbytes: int) -> int:
+    """Rounded up so that what follows can be used in place by any type and instruction."""
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _encoded(header: Mapping[str, Any]) -> bytes:
+    """As JSON, filled up with spaces so that the data after it are aligned."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return text.ljust(_aligned(_FIXED.size + len(text)) - _FIXED.size)
+
+
+def _header_crc(encoded: bytes) -> int:
+    return zlib.crc32(encoded, zlib.crc32(_LENGTH.pack(len(encoded))))
+
+
+def _dtype(name: str) -> np.dtype | None:
+    """The type of that name, little-endian; None if it is not one that a checkpoint holds."""
+    if name in _NUMPY_DTYPES:
+        return np.dtype(name)
+    if not _ML_DTYPE.fullmatch(name):
+        return None
+    import ml_dtypes  # comes with JAX and TensorFlow, and is needed only for their types
+
+    kind = getattr(ml_dtypes, name, None)
+    return None if kind is None else np.dtype(kind)
+
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+    """The array's memory, shape (nbytes,), little-endian in C order; a view wherever it already is."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return np.ascontiguousarray(native).reshape(-1).view(np.uint8)
+
+
+def _fill(file: BinaryIO, block: np.ndarray) -> bool:
+    """Read until the block is full; False if the file ends before. One call of the system gives 2 GiB at most."""
+    view = memoryview(block)
+    while len(view):
+        count = file.readinto(view)  # type: ignore[attr-defined]
+        if not count:
+            return False
+        view = view[count:]
+    return True
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether this is the temporary file of a writer that is no more."""
+    match = _TEMPORARY.fullmatch(path.name)
+    if match is None:
+        return False
+    if match["host"] != _HOST or os.name == "nt":  # on Windows os.kill(pid, 0) is no question, it is Ctrl-C
+        try:
+            return time.time() - path.stat().st_mtime > _LONGEST_SAVE_SECONDS
+        except FileNotFoundError:
+            return False
+    pid = int(match["pid"])
+    if pid == os.getpid():
+        return match["token"] != _TOKEN
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

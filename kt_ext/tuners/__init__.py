@@ -1,0 +1,6 @@
+"""Keras Tuner tuners: one short file for each."""
+
+from kt_ext.tuners.asha import ASHATuner
+from kt_ext.tuners.scheduler import SchedulerTuner
+
+__all__ = ["ASHATuner", "SchedulerTuner"]

@@ -1,0 +1,107 @@
+"""The metadata says what the code needs, and the built wheel holds the package and nothing else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from configparser import RawConfigParser
+from email.message import Message
+from email.parser import Parser
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import kt_ext
+from imports import ROOT, imports, modules
+
+REQUIRED = {"keras", "keras-tuner", "numpy", "scikit-learn", "tensorboard", "six"}
+# What we import without declaring it, and which declared one brings it.
+BROUGHT_BY = {"scipy": "scikit-learn", "rich": "keras", "ml-dtypes": "keras"}
+# Modules whose distribution has another name.
+DISTRIBUTION = {"keras_tuner": "keras-tuner", "sklearn": "scikit-learn", "ml_dtypes": "ml-dtypes"}
+
+
+def setup_cfg() -> RawConfigParser:
+    config = RawConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def names(requirements: str) -> set[str]:
+    """The distributions that a list of requirements, one a line, names."""
+    return {re.split(r"[^\w.-]", line)[0] for line in requirements.split()}
+
+
+def test_requirements_are_the_six() -> None:
+    assert names(setup_cfg()["options"]["install_requires"]) == REQUIRED
+
+
+@pytest.mark.parametrize(("brought", "by"), BROUGHT_BY.items())
+def test_what_we_import_undeclared_comes_through_what_we_declare(brought: str, by: str) -> None:
+    unconditional = {line for line in metadata.requires(by) or [] if ";" not in line}
+    assert brought in names("\n".join(line.replace(" ", "") for line in unconditional))
+
+
+def test_every_import_is_declared() -> None:
+    extras = set().union(*(names(listed) for listed in setup_cfg()["options.extras_require"].values()))
+    ours = sys.stdlib_module_names | {"kt_ext"}
+    undeclared = []
+    for one in imports(ROOT / "kt_ext"):
+        library = one.imported.split(".")[0]
+        distribution = DISTRIBUTION.get(library, library)
+        distribution = BROUGHT_BY.get(distribution, distribution)
+        # what an extra brings may be imported in a function or under a condition only
+        if library not in ours and distribution not in (REQUIRED if one.always else REQUIRED | extras):
+            undeclared.append(one)
+    assert undeclared == []
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built sdist and wheel; built from a copy, so that the checkout stays clean."""
+    source = tmp_path_factory.mktemp("source") / "kt_ext"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__"))
+    done = run("-m", "build", str(source))
+    assert "Deprecat" not in done.stdout + done.stderr
+    return source / "dist"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.slow
+def test_twine_finds_no_fault(dist: Path) -> None:
+    files = sorted(str(path) for path in dist.iterdir())
+    assert len(files) == 2
+    done = run("-m", "twine", "check", "--strict", *files)
+    assert done.stdout.count("PASSED") == 2
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    package = {str(path.relative_to(ROOT)) for path in modules(ROOT / "kt_ext").values()} | {"kt_ext/py.typed"}
+    info = f"kt_ext-{kt_ext.__version__}.dist-info"
+    assert {name for name in inside if not name.startswith(f"{info}/")} == package
+    assert f"{info}/licenses/LICENSE" in inside
+
+
+@pytest.mark.slow
+def test_the_metadata_of_the_wheel(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(f"kt_ext-{kt_ext.__version__}.dist-info/METADATA").decode()
+    fields: Message = Parser().parsestr(text)
+    assert fields["Version"] == kt_ext.__version__
+    assert fields["License-Expression"] == "Apache-2.0"
+    assert fields["Requires-Python"] == ">=3.10"
+    required = {line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line}
+    assert names("\n".join(required)) == REQUIRED
