@@ -1,36 +1,46 @@
-"""What ``import kt_ext`` costs beyond ``import keras_tuner``, in CPU seconds (user + system), each in a new process.
+"""What ``import kt_ext`` costs beyond ``import keras_tuner``, in CPU seconds (user + system, all threads).
+
+Both are measured in one process, one after the other: the difference between two processes would drown in the noise of
+importing the backend, which takes seconds. Each repeat is a new process.
 
 Run: python benchmarks/import_cost.py [repeats]
 """
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
 
-STATEMENTS = ("import keras_tuner", "import kt_ext")
+MEASURE = """
+import resource
+
+def cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+start = cpu_seconds()
+import keras_tuner
+between = cpu_seconds()
+import kt_ext
+end = cpu_seconds()
+print(between - start, end - between)
+"""
 
 
-def cpu_seconds(statement: str) -> float:
-    """User and system seconds of a new Python that runs ``statement``."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", statement], check=True, stderr=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def measure() -> tuple[float, float]:
+    """CPU seconds of ``import keras_tuner`` and then of ``import kt_ext`` in a new Python."""
+    done = subprocess.run([sys.executable, "-c", MEASURE], check=True, stdout=subprocess.PIPE, text=True)
+    keras_tuner, kt_ext = done.stdout.split()
+    return float(keras_tuner), float(kt_ext)
 
 
 def main(repeats: int) -> None:
-    for statement in STATEMENTS:  # not counted: reads the files and writes the byte code
-        cpu_seconds(statement)
-    # The two take turns, so that a busy machine slows both alike.
-    runs = [[cpu_seconds(statement) for statement in STATEMENTS] for _ in range(repeats)]
-    keras_tuner, kt_ext = (statistics.median(column) for column in zip(*runs, strict=True))
-    print(f"median CPU seconds of {repeats} runs")
-    print(f"import keras_tuner  {keras_tuner:6.2f}")
-    print(f"import kt_ext       {kt_ext:6.2f}")
-    print(f"added by kt_ext     {kt_ext - keras_tuner:6.2f}   (at most 0.30)")
+    measure()  # not counted: reads the files into memory and writes the byte code
+    keras_tuner, kt_ext = zip(*(measure() for _ in range(repeats)), strict=True)
+    print(f"CPU seconds, median of {repeats} runs (least to most)")
+    for name, seconds in (("keras_tuner", keras_tuner), ("kt_ext after it", kt_ext)):
+        print(f"{name:<16} {statistics.median(seconds):6.3f}   ({min(seconds):.3f} to {max(seconds):.3f})")
 
 
 if __name__ == "__main__":

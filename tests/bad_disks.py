@@ -65,4 +65,5 @@ def _mount(*arguments: str) -> None:
 
 
 def _unmount(directory: Path) -> None:
-    subprocess.run(["umount", str(directory)], check=True)
+    # Lazy, since a test that failed may have left a file open there.
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)

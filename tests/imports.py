@@ -35,6 +35,19 @@ def imports(package: Path) -> list[Import]:
     return [found for name, path in known.items() for found in _imports_of(name, path, known)]
 
 
+def loaded_at_once(module: str, found: list[Import]) -> set[str]:
+    """The modules that importing ``module`` loads in any case, itself and the packages around each included."""
+    loaded: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in loaded:
+            loaded.add(name)
+            waiting += [one.imported for one in found if one.always and one.importer == name]
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+    return loaded
+
+
 def _imports_of(name: str, path: Path, known: dict[str, Path]) -> Iterator[Import]:
     tree = ast.parse(path.read_text(), filename=str(path))
     parent = name if path.name == "__init__.py" else name.rpartition(".")[0]

@@ -20,26 +20,13 @@ _CANNOT_SYNC_DIRECTORY = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 class StorageError(Exception):
-    """A file cannot be read or written (full disk, read-only directory, ...); what was stored before is intact.
-
-    Attributes:
-        action: what was tried, e.g. "append to".
-        path: the file.
-        reason: the operating system's words.
-    """
-
-    def __init__(self, action: str, path: str, reason: str) -> None:
-        super().__init__(action, path, reason)
-        self.action, self.path, self.reason = action, path, reason
+    """A file cannot be read or written (full disk, read-only directory, ...); what was stored before is intact."""
 
     @classmethod
     def of(cls, action: str, path: str, error: OSError) -> StorageError:
-        """With the words of the operating system."""
-        return cls(action, path, error.strerror or str(error))
-
-    def __str__(self) -> str:
-        return (
-            f"cannot {self.action} {self.path}: {self.reason}. What was stored before is intact; "
+        """Says what was tried, e.g. "append to", with which file, and the operating system's words."""
+        return cls(
+            f"cannot {action} {path}: {error.strerror or error}. What was stored before is intact; "
             "free space or make the place accessible, then run again"
         )
 

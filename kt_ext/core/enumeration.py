@@ -102,10 +102,10 @@ class Enumeration:
                     break
                 number -= (branch.stop - branch.start) * below
             if branch.active:
-                found[parameter.name] = parameter.domain.at(branch.start + number // below)
+                found[id(parameter)] = parameter.domain.at(branch.start + number // below)
                 number %= below
             state = branch.then
-        return {p.name: found[p.name] for p in self._given if p.name in found}
+        return {p.name: found[id(p)] for p in self._given if id(p) in found}
 
     def index(self, values: Mapping[str, Value]) -> int | None:
         """The number of a configuration, None if ``values`` is not exactly one of them."""

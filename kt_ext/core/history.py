@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -194,17 +194,34 @@ class History:
             self.start(trial_id, values)
         self._replaced = [self._see(values) for values in state["replaced"]]
         self._pending = dict.fromkeys(state["pending"])
-        columns: Iterable[Sequence[Any]] = (state["observations"][k] for k in ("trial_ids", "epochs", "objectives"))
-        for trial_id, epoch, objective in zip(*columns, strict=True):
-            self.record(Observation(trial_id, epoch, math.inf if objective is None else objective))
+        seen = state["observations"]
+        self._trial_ids = _Column(np.int64, seen["trial_ids"])
+        self._epochs = _Column(np.int64, seen["epochs"])
+        self._objectives = _Column(np.float64, [math.inf if o is None else o for o in seen["objectives"]])
+        self._index(seen["trial_ids"], seen["epochs"], self._objectives.view().tolist())
+
+    def _index(self, trial_ids: Sequence[int], epochs: Sequence[int], objectives: Sequence[float]) -> None:
+        """What ``record`` keeps beside the columns, for many observations at once."""
+        for row, (trial_id, epoch, objective) in enumerate(zip(trial_ids, epochs, objectives, strict=True)):
+            rows = self._rows[trial_id]
+            if not rows or objective < self._best[trial_id][0]:
+                self._best[trial_id] = (objective, epoch)
+            rows.append(row)
+            self._last_epoch[trial_id] = epoch
+            if objective < self._best_at.setdefault(epoch, objective):
+                self._best_at[epoch] = objective
+        ends = np.bincount(np.fromiter(self._last_epoch.values(), np.int64, len(self._last_epoch)), minlength=1)
+        self._reached = ends[::-1].cumsum()[::-1].tolist()
+        self._total_epochs = sum(self._last_epoch.values())
 
 
 class _Column:
     """A numpy array that grows at its end, at amortised O(1)."""
 
-    def __init__(self, dtype: type[np.generic]) -> None:
-        self._array = np.empty(64, dtype)
-        self._length = 0
+    def __init__(self, dtype: type[np.generic], items: Sequence[float] = ()) -> None:
+        self._length = len(items)
+        self._array = np.empty(max(64, self._length), dtype)
+        self._array[: self._length] = items
 
     def __len__(self) -> int:
         return self._length

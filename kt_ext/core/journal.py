@@ -117,7 +117,7 @@ class Journal:
             TypeError: the event holds something that is not JSON, e.g. a numpy integer; nothing is written.
         """
         if self._fd < 0:
-            raise StorageError("append to", self._path, "the journal was closed")
+            raise StorageError(f"cannot append to {self._path}: the journal was closed; open it again")
         offset, lines = self._end
         line = seal(b'{"n":%d,"event":%s' % (lines + 1, encode_json(dict(event)).encode("ascii")))
         try:
@@ -146,7 +146,7 @@ class Journal:
         if not self._unsynced:
             return
         if self._fd < 0:
-            raise StorageError("sync", self._path, "the journal was closed when a sync failed")
+            raise StorageError(f"cannot sync {self._path}: the journal was closed when a sync failed; open it again")
         began = time.perf_counter()
         try:
             _sync_data(self._fd)

@@ -99,7 +99,7 @@ class ProjectLock:
         with storage_errors("lock", self._path):
             fd = _open(self._path, os.O_RDWR | os.O_CREAT)
             try:
-                # Again, since a killed holder needs a moment to go, and `holder` looks by locking for an instant.
+                # More than once: a killed holder needs a moment to go, and `holder` may be trying the lock right now.
                 for attempt in range(_TRIES):
                     if attempt > 0:
                         time.sleep(_BETWEEN_TRIES_SECONDS)
@@ -137,7 +137,9 @@ class ProjectLock:
             except FileNotFoundError:
                 return None
             try:
-                return None if _locked(fd) else _description(fd)
+                # An empty file was released: no need to try the lock, which for an instant would keep others out.
+                free = os.fstat(fd).st_size == 0 or _locked(fd)
+                return None if free else _description(fd)
             finally:
                 os.close(fd)
 

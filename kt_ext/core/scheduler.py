@@ -37,7 +37,11 @@ class AbstractScheduler(ABC):
 
     @abstractmethod
     def observe(self, observation: Observation, rng: np.random.Generator) -> Run | Pause | Stop:
-        """What the trial that reported does next. Called once for each epoch of a running trial, in order."""
+        """What the trial that reported does next.
+
+        Called for the epochs of a running trial in ascending order, each at most once; ``rung_epochs`` and the epoch
+        that the trial was sent to are never left out.
+        """
 
     @abstractmethod
     def forget(self, trial_id: int) -> None:
@@ -49,7 +53,7 @@ class AbstractScheduler(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """The whole state as a JSON object."""
+        """The whole state as a JSON object; the arguments of the constructor stand under ``"configuration"``."""
 
     @abstractmethod
     def load_state(self, state: dict[str, Any]) -> None:

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from kt_ext.core.decision import Decision, Done, Observation, Run, Wait
+from kt_ext.core.decision import Decision, Done, Observation, Pause, Run, Stop, Wait
+from kt_ext.core.history import History
 from kt_ext.core.random import EventRandom
 from kt_ext.core.scheduler import AbstractScheduler
+from kt_ext.core.search import FAILED, Search
+from kt_ext.core.searcher import AbstractSearcher
+from kt_ext.core.space import Space
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Simulation:
             it: at the end few trials are left and most workers have nothing to do.
         busy_while_starting: the same share from 0 to the moment the last new trial was started, so without the drain:
             how far the scheduler kept workers waiting while there was work to be had. 1.0 if all started at 0.
-        suggestions: how often ``suggest`` was called.
+        suggestions: how often a free worker asked what to do.
         finished: whether the scheduler said Done; False: ``max_seconds`` came first.
     """
 
@@ -59,12 +63,18 @@ def simulate(
     failures: Callable[[int, int], bool] | None = None,
     max_seconds: float | None = None,
     log: bool = True,
+    searcher: AbstractSearcher | None = None,
+    space: Space | None = None,
+    history: History | None = None,
 ) -> Simulation:
     """Runs ``scheduler`` until it is Done, each epoch of each worker being one event on the simulated clock.
 
     Events at the same moment come in the order in which they were scheduled, so a simulation is a function of its
     arguments. A worker that was told Wait is asked again after each report of another. As in a real search, decision n
     draws from ``EventRandom(seed).at(n)``, and Wait and Done do not count.
+
+    With a searcher new trials get values, and ``objective`` finds them as ``history.values(trial_id)`` in the empty
+    History that it was made with. Without one the scheduler runs alone, which is several times faster.
 
     Args:
         scheduler: a fresh scheduler.
@@ -76,6 +86,9 @@ def simulate(
             and the scheduler is told to forget it. None: nothing fails.
         max_seconds: the clock at which the simulation is cut off; None: never.
         log: whether to keep every decision; take False for big runs.
+        searcher: proposes the values of new trials; None: they have none.
+        space: the search space; goes with ``searcher``.
+        history: empty, filled as the search goes; goes with ``searcher``.
 
     Raises:
         ValueError: an argument is out of range.
@@ -91,8 +104,16 @@ def simulate(
     if max_seconds is not None and not max_seconds >= 0:
         raise ValueError(f"max_seconds={max_seconds!r}: must be >= 0; use None to run until the scheduler is done")
 
-    random = EventRandom(seed)
-    number = 0  # of the next decision
+    search: _Alone | _WithValues
+    if searcher is not None and space is not None and history is not None:
+        search = _WithValues(scheduler, searcher, space, history, seed)
+    elif searcher is None and space is None and history is None:
+        search = _Alone(scheduler, seed)
+    else:
+        raise ValueError(
+            f"searcher={searcher!r}, space={space!r}, history={history!r}: must be given together; "
+            "give all three for trials with values, or none"
+        )
     events: list[tuple[float, int, int, int, int]] = []  # a heap of (clock, order, worker, trial, epoch)
     order = 0
     idle = deque(range(workers))
@@ -115,7 +136,7 @@ def simulate(
         # Give the free workers work. One Wait speaks for all of them: nothing changes until the next report.
         while idle:
             suggestions += 1
-            decision = scheduler.suggest(random.at(number))
+            decision = search.ask()
             if not isinstance(decision, Run) and isinstance(decision, Wait) != bool(events):
                 raise RuntimeError(
                     f"{type(scheduler).__name__}: says {decision} while {len(events)} trials are running"
@@ -126,7 +147,6 @@ def simulate(
                 kept.append(Logged(clock, idle[0], decision))
             if isinstance(decision, Done):
                 break
-            number += 1
             worker = idle.popleft()
             if decision.trial_id not in epochs:
                 epochs[decision.trial_id] = 0
@@ -144,13 +164,11 @@ def simulate(
         clock = now
         epochs[trial_id] += 1
         if failures is not None and failures(trial_id, epoch):
-            scheduler.forget(trial_id)
+            search.fail(trial_id)
             answer: Decision | None = None
         else:
             value = objective(trial_id, epoch)
-            observation = Observation(trial_id, epoch, value if math.isfinite(value) else math.inf)
-            answer = scheduler.observe(observation, random.at(number))
-            number += 1
+            answer = search.tell(trial_id, epoch, value if math.isfinite(value) else math.inf)
         if log:
             kept.append(Logged(clock, worker, answer))
         if isinstance(answer, Run):
@@ -168,6 +186,48 @@ def simulate(
         suggestions=suggestions,
         finished=not events,
     )
+
+
+class _Alone:
+    """A scheduler without a searcher, asked by decision number as ``Search`` does it."""
+
+    def __init__(self, scheduler: AbstractScheduler, seed: int) -> None:
+        self._scheduler = scheduler
+        self._random = EventRandom(seed)
+        self._number = 0
+
+    def ask(self) -> Run | Wait | Done:
+        decision = self._scheduler.suggest(self._random.at(self._number))
+        self._number += isinstance(decision, Run)
+        return decision
+
+    def tell(self, trial_id: int, epoch: int, objective: float) -> Run | Pause | Stop:
+        number = self._number
+        self._number += 1
+        return self._scheduler.observe(Observation(trial_id, epoch, objective), self._random.at(number))
+
+    def fail(self, trial_id: int) -> None:
+        self._scheduler.forget(trial_id)
+
+
+class _WithValues:
+    """A whole search, whose history is the caller's."""
+
+    def __init__(
+        self, scheduler: AbstractScheduler, searcher: AbstractSearcher, space: Space, history: History, seed: int
+    ) -> None:
+        self._search = Search(scheduler, searcher, seed)
+        self._search.history = history
+        self._space = space
+
+    def ask(self) -> Run | Wait | Done:
+        return self._search.ask(self._space)[1]
+
+    def tell(self, trial_id: int, epoch: int, objective: float) -> Decision:
+        return self._search.tell(trial_id, epoch, objective)[1]
+
+    def fail(self, trial_id: int) -> None:
+        self._search.end(trial_id, FAILED)
 
 
 def _share(idle_seconds: float, worker_seconds: float) -> float:

@@ -71,15 +71,18 @@ class Space:
 
         The value of an inactive parameter activates nothing.
         """
+        return tuple(self.parameters[place] for place in self._active_places(values))
+
+    def _active_places(self, values: Mapping[str, Value]) -> Iterable[int]:
         if self._plain:
-            return self.parameters
-        found: list[Parameter] = []
+            return range(len(self.parameters))
+        places = []
         seen: dict[str, Value | None] = {}
-        for parameter in self.parameters:
+        for place, parameter in enumerate(self.parameters):
             if parameter.name not in seen and parameter.holds(seen):
-                found.append(parameter)
+                places.append(place)
                 seen[parameter.name] = values.get(parameter.name)
-        return tuple(found)
+        return places
 
     def sample(self, rng: np.random.Generator) -> dict[str, Value]:
         """Values of the active parameters, each drawn as its domain says. Draws one number for each parameter."""
@@ -105,13 +108,13 @@ class Space:
             factors: what a number may be multiplied by.
             resample_probability: in [0, 1].
         """
-        before = {id(parameter) for parameter in self.active(values)}
+        before = set(self._active_places(values))
         after: dict[str, Value] = {}
-        for parameter in self.parameters:
+        for place, parameter in enumerate(self.parameters):
             name, domain = parameter.name, parameter.domain
             if name in after or not parameter.holds(after):
                 continue
-            if id(parameter) not in before or name not in values:
+            if place not in before or name not in values:
                 after[name] = domain.from_unit(rng.random())
             elif rng.random() >= resample_probability:
                 after[name] = domain.perturb(values[name], rng, factors)
@@ -127,13 +130,12 @@ class Space:
         NaN for a parameter that is inactive, that ``values`` lacks, or whose value is no longer among its choices;
         a number outside of its bounds is taken to the nearest one inside.
         """
-        active = {id(parameter) for parameter in self.active(values)}
-        return np.array(
-            [
-                p.domain.to_unit(values[p.name]) if id(p) in active and p.name in values else math.nan
-                for p in self.parameters
-            ]
-        )
+        unit = np.full(len(self.parameters), math.nan)
+        for place in self._active_places(values):
+            parameter = self.parameters[place]
+            if parameter.name in values:
+                unit[place] = parameter.domain.to_unit(values[parameter.name])
+        return unit
 
     def decode(self, unit: np.ndarray) -> dict[str, Value]:
         """The values of the active parameters at a point of the unit cube, shape (n_parameters,).

@@ -259,7 +259,7 @@ class SchedulerOracle(oracle_module.Oracle):
         return self.search.running - len(self._interrupted)
 
     def _why_stop(self, in_flight: int) -> str | None:
-        if self._failures_in_a_row >= self.max_consecutive_failed_trials:
+        if self.failing:
             return f"{self._failures_in_a_row} trials failed in a row (max_consecutive_failed_trials)"
         epochs = self.search.history.total_epochs
         seconds = self._files.seconds if self._files is not None else 0.0
@@ -429,9 +429,18 @@ class SchedulerOracle(oracle_module.Oracle):
         if self._files is not None:
             resume.write_json(f"{self._get_trial_dir(trial.trial_id)}/trial.json", trial.get_state())
 
+    @property
+    def failing(self) -> bool:
+        """Whether so many trials failed in a row that the search was ended."""
+        return self._failures_in_a_row >= self.max_consecutive_failed_trials
+
     @exclusive
-    def close(self) -> None:
-        """Write everything and give the project directory back; the next ``create_trial`` takes it again."""
+    def finish(self) -> None:
+        """Show the end of the search, write everything and give the project directory back.
+
+        The next ``create_trial`` takes it again and goes on.
+        """
+        self._display.on_search_end()
         if self._files is not None and self._files.writing:
             self.save()
             self._files.close()

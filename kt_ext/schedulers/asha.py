@@ -115,7 +115,7 @@ class ASHA(AbstractScheduler):
             return Stop(trial_id)
         if epoch < rung.epoch:
             return Run(trial_id, until)
-        goes_on = rung.reach(trial_id, observation.objective)
+        goes_on = rung.reach(trial_id, float(observation.objective))  # numpy scalars are no JSON
         if goes_on and epoch < self.max_epochs:
             return Run(trial_id, until)
         self.forget(trial_id)

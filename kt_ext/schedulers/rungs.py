@@ -47,7 +47,7 @@ class PromotionRung:
     def reach(self, trial_id: int, objective: float) -> bool:
         """Records the trial; whether it goes on at once: no. One at inf counts as arrived but is never promoted."""
         if objective < math.inf:
-            heappush(self._paused, (float(objective), self._reached, trial_id))
+            heappush(self._paused, (objective, self._reached, trial_id))
         self._reached += 1
         return False
 
@@ -96,7 +96,7 @@ class StoppingRung:
         if objective == math.inf:
             return False
         rank = bisect_right(self._objectives, objective)  # it arrived last, so it is behind its equals
-        insort(self._objectives, float(objective))
+        insort(self._objectives, objective)
         return self._reached < self._factor or rank < self._reached // self._factor
 
     def promote(self) -> int | None:

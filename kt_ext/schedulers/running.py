@@ -21,16 +21,19 @@ class Running:
         self._segments[trial_id] = [done, until]
 
     def advance(self, observation: Observation) -> int:
-        """Notes one more epoch and returns the epoch that the trial was sent to.
+        """Notes that the trial is at a later epoch, and returns the epoch that it was sent to.
+
+        Epochs may be left out (a validation every second epoch), save those where trials are compared: that is for the
+        adapter to hold.
 
         Raises:
-            ValueError: the trial is not running, or the epoch is not the one after its last.
+            ValueError: the trial is not running, or the epoch is not after its last and up to where it was sent.
         """
         segment = self._segments.get(observation.trial_id)
         if segment is None:
             raise ValueError(self._not_running(observation.trial_id))
         done, until = segment
-        if observation.epoch != done + 1:
+        if not done < observation.epoch <= until:
             raise ValueError(
                 f"epoch={observation.epoch}: trial {observation.trial_id} has done {done} epochs and was sent to "
                 f"{until}; report each epoch once, in order"

@@ -19,7 +19,7 @@ SEQUENCES = ("sobol", "halton")
 # Points are made so many at a time: a power of 2, as the balance of Sobol points wants it.
 BLOCK = 64
 # How many points further we look for an untried one, before we take any.
-POINTS_AHEAD = 256
+POINTS_AHEAD = 1024
 
 
 class QuasiRandomSearcher(AbstractSearcher):
@@ -39,18 +39,25 @@ class QuasiRandomSearcher(AbstractSearcher):
         self.sequence = sequence
         self.seed = seed
         self._untried = Untried()
+        self._key: tuple[object, Space] | None = None
+        self._next = 0
         self._engine: QMCEngine | None = None
         self._block = np.empty((0, 0))  # (BLOCK, n_parameters)
         self._block_number = -1
 
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> dict[str, Value]:
         """Untried values. Raises SpaceExhausted when a finite space has none left."""
-        for position in range(len(history), len(history) + POINTS_AHEAD):
-            values = space.decode(self._point(position, len(space.parameters)))
+        if self._key != (history.identity, space):
+            self._key, self._next = (history.identity, space), 0
+        # What was tried stays tried, so points that an earlier call passed over need not be looked at again.
+        self._next = max(self._next, len(history))
+        while self._next < len(history) + POINTS_AHEAD:
+            values = space.decode(self._point(self._next, len(space.parameters)))
             if not history.contains(values):
                 return values
+            self._next += 1
         if space.size is None:
-            return values
+            return space.decode(self._point(len(history), len(space.parameters)))
         return self._untried.pick(history, space, rng)
 
     def _point(self, position: int, dimensions: int) -> np.ndarray:

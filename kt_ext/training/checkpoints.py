@@ -31,6 +31,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,9 +45,7 @@ _VERSION = 1
 _ALIGNMENT = 64  # bytes
 _FIXED = struct.Struct("<8sIQI")  # magic, version, header length, header CRC
 _LENGTH = struct.Struct("<Q")
-_NUMPY_DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-)
+_NUMPY_DTYPE = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)")
 _ML_DTYPE = re.compile(r"bfloat16|(float|int|uint)\d(_\w+)?|b?complex32")
 _FILE = re.compile(r"epoch-(\d{5,})\.ckpt")
 _TEMPORARY = re.compile(r"\.epoch-\d{5,}\.ckpt\.(?P<host>.+)\.(?P<pid>\d+)\.(?P<token>[0-9a-f]{8})\.tmp")
@@ -227,13 +226,14 @@ def _write(file: BinaryIO, header: dict[str, Any], arrays: Mapping[str, np.ndarr
     file.write(encoded)
 
 
-def _read(file: BinaryIO, path: str) -> Checkpoint:
+def _read(file: FileIO, path: str) -> Checkpoint:
     # One block for all arrays: the memory of a hundred small ones costs three times as much to get.
     size = os.fstat(file.fileno()).st_size
     block = np.empty(size, np.uint8)
-    if not _fill(file, block):
+    data = block.data
+    if not _fill(file, data):
         raise CheckpointDamaged(path, 0, None, "the file became shorter while it was read")
-    header, data_start = _header_of(block, path)
+    header, data_start = _header_of(data, path)
     state: dict[str, np.ndarray] = {}
     end = data_start
     try:
@@ -245,7 +245,7 @@ def _read(file: BinaryIO, path: str) -> Checkpoint:
             end = start + _aligned(nbytes)
             if end > size:
                 raise CheckpointDamaged(path, start, name, f"it ends at byte {end}, the file at byte {size}")
-            if f"{zlib.crc32(block[start:end]):08x}" != row["crc32"]:
+            if f"{zlib.crc32(data[start:end]):08x}" != row["crc32"]:
                 raise CheckpointDamaged(path, start, name, f"bytes {start} to {end} do not match their checksum")
             state[name] = block[start : start + nbytes].view(dtype).reshape(shape)
         checkpoint = Checkpoint(header["epoch"], state, header["meta"])
@@ -256,21 +256,21 @@ def _read(file: BinaryIO, path: str) -> Checkpoint:
     return checkpoint
 
 
-def _header_of(block: np.ndarray, path: str) -> tuple[dict[str, Any], int]:
+def _header_of(data: memoryview, path: str) -> tuple[dict[str, Any], int]:
     """The header, and the byte where the data start."""
-    if len(block) < _FIXED.size:
-        raise CheckpointDamaged(path, len(block), None, f"the file ends after {len(block)} bytes")
-    magic, version, length, crc = _FIXED.unpack(block[: _FIXED.size])
+    if len(data) < _FIXED.size:
+        raise CheckpointDamaged(path, len(data), None, f"the file ends after {len(data)} bytes")
+    magic, version, length, crc = _FIXED.unpack(data[: _FIXED.size])
     if magic != _MAGIC:
         raise CheckpointDamaged(path, 0, None, f"begins with {magic!r}: not a checkpoint of kt_ext")
     if version != _VERSION:
         raise CheckpointDamaged(path, 8, None, f"version {version}; this kt_ext reads version {_VERSION}")
     end = _FIXED.size + length
-    if end > len(block):
-        raise CheckpointDamaged(path, 12, None, f"a header of {length} bytes in a file of {len(block)}")
-    encoded = block[_FIXED.size : end].tobytes()
+    if end > len(data):
+        raise CheckpointDamaged(path, 12, None, f"a header of {length} bytes in a file of {len(data)}")
+    encoded = data[_FIXED.size : end].tobytes()
     if _header_crc(encoded) != crc:
-        raise CheckpointDamaged(path, _FIXED.size, None, "the header does not match its checksum")
+        raise CheckpointDamaged(path, 12, None, "the header and its length do not match their checksum")
     try:
         return json.loads(encoded), end
     except (ValueError, RecursionError) as error:
@@ -294,7 +294,7 @@ def _header_crc(encoded: bytes) -> int:
 
 def _dtype(name: str) -> np.dtype | None:
     """The type of that name, little-endian; None if it is not one that a checkpoint holds."""
-    if name in _NUMPY_DTYPES:
+    if _NUMPY_DTYPE.fullmatch(name):
         return np.dtype(name)
     if not _ML_DTYPE.fullmatch(name):
         return None
@@ -304,20 +304,19 @@ def _dtype(name: str) -> np.dtype | None:
     return None if kind is None else np.dtype(kind)
 
 
-def _bytes_of(array: np.ndarray) -> np.ndarray:
+def _bytes_of(array: np.ndarray) -> memoryview:
     """The array's memory, shape (nbytes,), little-endian in C order; a view wherever it already is."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return np.ascontiguousarray(native).reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(native).reshape(-1).view(np.uint8).data
 
 
-def _fill(file: BinaryIO, block: np.ndarray) -> bool:
-    """Read until the block is full; False if the file ends before. One call of the system gives 2 GiB at most."""
-    view = memoryview(block)
-    while len(view):
-        count = file.readinto(view)  # type: ignore[attr-defined]
+def _fill(file: FileIO, data: memoryview) -> bool:
+    """Read until ``data`` is full; False if the file ends before. One call of the system gives 2 GiB at most."""
+    while len(data):
+        count = file.readinto(data)
         if not count:
             return False
-        view = view[count:]
+        data = data[count:]
     return True
 
 

@@ -42,7 +42,7 @@ def _classes(module: Any, names: str) -> tuple[type, ...]:
 #: Optimizers whose step is Keras's own and whose slots start as constants. Not Muon (a weight decay of its own for some
 #: variables) and not ScheduleFreeAdamW (its slots start as the weights).
 OPTIMIZERS = _classes(
-    keras.optimizers, "SGD RMSprop Adam AdamW Adadelta Adagrad Adamax Adafactor Nadam Ftrl Lion Lamb"
+    keras.optimizers, "SGD RMSprop Adam AdamW Adadelta Adagrad Adamax Adafactor Nadam Lion Lamb"
 )
 
 LIVE = (

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from contract.driving import Call, call, drive
 from contract.scheduler_table import SCHEDULERS
-
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait, to_json
 from kt_ext.core.random import EventRandom
 
@@ -38,7 +38,7 @@ def test_attributes(make):
     scheduler = make()
     assert scheduler.max_trials >= 1
     assert list(scheduler.rung_epochs) == sorted(set(scheduler.rung_epochs))
-    assert 1 <= scheduler.rung_epochs[0] and scheduler.rung_epochs[-1] == scheduler.max_epochs
+    assert scheduler.rung_epochs[0] >= 1 and scheduler.rung_epochs[-1] == scheduler.max_epochs
 
 
 @every_scheduler
@@ -195,7 +195,7 @@ def test_wait_and_done_change_nothing(make):
 @pytest.mark.parametrize("exhaust_at", [None, 8])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_replay_from_the_state_at_every_prefix(make, seed, exhaust_at):
-    """state() -> JSON -> load_state into a fresh scheduler: the same decisions to the end, and state() has no aliases."""
+    """state() -> JSON -> load_state into a fresh scheduler: the same decisions to the end. No state has aliases."""
     calls = drive(make(), seed, exhaust_at=exhaust_at)
     scheduler = make()
     states = [scheduler.state()]
@@ -263,9 +263,11 @@ def test_same_decisions_in_another_process(hash_seed):
     """For the same seed, 0 included, and whatever the order of sets and dicts of strings."""
     cases = [(name, seed) for name in SCHEDULERS for seed in (0, 1)]
     here = [fingerprint(name, seed) for name, seed in cases]
-    program = "import contract.test_schedulers as t, json, sys; " + (
-        "print(json.dumps([t.fingerprint(name, seed) for name, seed in json.loads(sys.argv[1])]))"
-    )
+    program = """
+import json, sys
+from contract.test_schedulers import fingerprint
+print(json.dumps([fingerprint(name, seed) for name, seed in json.loads(sys.argv[1])]))
+"""
     tests = Path(__file__).parents[1]
     path = os.pathsep.join([str(tests), str(tests.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     there = subprocess.run(

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+
 from bad_disks import read_only
 from core_process import start
-
 from kt_ext.core.durable import StorageError
 from kt_ext.core.lock import ProjectLock, ProjectLocked
 
@@ -99,7 +99,9 @@ def test_the_holder_is_known_without_taking_the_lock(path, monkeypatch):
     lock.release()
 
 
-@pytest.mark.parametrize("text", ["", '{"pid": 4', "not json", '{"pid": 4}'])
+@pytest.mark.parametrize(
+    "text", ["", '{"pid": 4', "not json", '{"pid": 4}', '{"pid": 4, "command": "' + "x" * 1000 + '"}']
+)
 def test_a_file_of_nobody_blocks_nobody_whatever_it_says(path, text):
     path.write_text(text)
     assert ProjectLock.holder(path) is None
@@ -110,6 +112,26 @@ def test_a_file_of_nobody_blocks_nobody_whatever_it_says(path, text):
     with pytest.raises(ProjectLocked, match="on an unknown host since an unknown time"):
         ProjectLock(path).acquire()
     lock.release()
+    assert path.read_bytes() == b""
+
+
+def test_a_holder_that_is_just_going_is_waited_for(path, monkeypatch):
+    first, second = ProjectLock(path), ProjectLock(path)
+    first.acquire()
+    monkeypatch.setattr("kt_ext.core.lock.time.sleep", lambda seconds: first.release())
+    second.acquire()
+    assert (first.held, second.held) == (False, True)
+    second.release()
+
+
+def test_releasing_works_even_if_a_fork_that_python_does_not_see_shares_the_descriptor(path):
+    first, second = ProjectLock(path), ProjectLock(path)
+    first.acquire()
+    shared = os.dup(first._fd)
+    first.release()
+    second.acquire()
+    second.release()
+    os.close(shared)
 
 
 @pytest.mark.parametrize("child", ["none", pytest.param("fork", marks=needs_fork), "exec"])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait
+from kt_ext.core.history import History
 from kt_ext.core.random import EventRandom
 from kt_ext.core.simulate import Logged, Simulation, simulate
+from kt_ext.core.space import Choice, Float, Parameter, Space
 from kt_ext.schedulers import ASHA, FIFO
+from kt_ext.searchers import GridSearcher, RandomSearcher
 
 
 def test_every_event_of_a_small_search():
@@ -137,11 +141,74 @@ def test_asha_halves_as_it_should_on_one_worker():
 
 def test_thousand_workers_are_kept_busy():
     result = simulate(
-        ASHA(27, max_trials=5_000), lambda t, e: t * 7919 % 5_000 / e, workers=1_000, log=False, failures=lambda t, e: t % 50 == 0
+        ASHA(27, max_trials=5_000),
+        lambda t, e: t * 7919 % 5_000 / e,
+        workers=1_000,
+        log=False,
+        failures=lambda t, e: t % 50 == 0,
     )
     assert result.busy_while_starting == 1.0
     assert result.busy < 1.0
     assert len(result.epochs) == 5_000
+
+
+SPACE = Space([Parameter("x", Float(0.0, 1.0)), Parameter("units", Choice((16, 32)))])
+
+
+def test_with_a_searcher_the_objective_sees_the_values_and_the_scheduler_decides_as_alone():
+    history = History()
+
+    def objective(trial_id: int, epoch: int) -> float:
+        values = history.values(trial_id)
+        return (values["x"] - 0.3) ** 2 + values["units"] / epoch
+
+    def searched(history: History) -> Simulation:
+        return simulate(
+            ASHA(9),
+            objective,
+            workers=4,
+            seed=5,
+            failures=lambda t, e: (t, e) in ((4, 1), (9, 3)),
+            searcher=RandomSearcher(),
+            space=SPACE,
+            history=history,
+        )
+
+    result = searched(history)
+    assert list(history.ids) == list(range(27))
+    assert history.total_epochs == result.total_epochs - 1 - (result.epochs[9] >= 3)  # failed epochs are not reported
+    assert not history.pending
+    alone = simulate(
+        ASHA(9), objective, workers=4, seed=5, failures=lambda t, e: (t, e) in ((4, 1), (9, 3))
+    )  # the same values, read from the history of the first
+    without_values = [
+        replace(entry, decision=replace(entry.decision, values=None)) if isinstance(entry.decision, Run) else entry
+        for entry in result.log
+    ]
+    assert alone.log == without_values
+    first = next(entry.decision for entry in result.log if entry.decision == Run(0, 1, history.values(0)))
+    assert set(first.values) == {"x", "units"}
+
+
+def test_an_exhausted_searcher_ends_the_search():
+    history = History()
+    space = Space([Parameter("units", Choice((16, 32, 64)))])
+    result = simulate(
+        ASHA(3),
+        lambda t, e: history.values(t)["units"],
+        workers=2,
+        searcher=GridSearcher(),
+        space=space,
+        history=history,
+    )
+    assert result.finished
+    assert result.epochs == {0: 3, 1: 1, 2: 1}
+    assert [history.values(t)["units"] for t in history.ids] == [16, 32, 64]
+
+
+def test_searcher_space_and_history_go_together():
+    with pytest.raises(ValueError, match=r"^searcher=None, space=.*, history=None: must be given together"):
+        simulate(FIFO(1, 1), lambda t, e: 0.0, workers=1, space=SPACE)
 
 
 @pytest.mark.parametrize(

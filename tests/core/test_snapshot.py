@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from bad_disks import file_size_limit, read_only, tiny_disk
 
+from bad_disks import file_size_limit, read_only, tiny_disk
 from kt_ext.core.durable import StorageError
 from kt_ext.core.journal import Journal, JournalDamaged, Position
 from kt_ext.core.snapshot import read_snapshot, write_atomic, write_snapshot
@@ -67,7 +67,7 @@ def test_any_flipped_byte_or_torn_end_is_noticed_once_and_ignored(path, caplog):
     write_snapshot(path, STATE, PLACE)
     whole = path.read_bytes()
     damaged = [whole[:size] for size in range(len(whole))]
-    damaged += [whole[:i] + bytes([whole[i] ^ flip]) + whole[i + 1 :] for i in range(len(whole)) for flip in (1, 255)]
+    damaged += [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(len(whole))]
     for data in damaged:
         path.write_bytes(data)
         caplog.clear()

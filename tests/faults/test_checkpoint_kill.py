@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
+from core_process import start
 from kt_ext.training.checkpoints import CheckpointStore
 
 # The arrays are a function of the epoch, so that a mixture of two saves cannot pass for one.
 SAVE_IN_A_LOOP = """
-import sys
 import numpy as np
 from kt_ext.training.checkpoints import CheckpointStore
 
@@ -37,15 +35,12 @@ def test_latest_is_complete_and_no_older_than_the_last_acknowledged(tmp_path):
     rng = random.Random(0)
     acknowledged, leftovers_seen = 0, 0
     for _ in range(KILLS):
-        with subprocess.Popen(
-            [sys.executable, "-c", SAVE_IN_A_LOOP, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        ) as child:
-            first = int(child.stdout.readline())
+        with start(SAVE_IN_A_LOOP, tmp_path) as child:
+            first = child.stdout.readline()
             time.sleep(rng.uniform(0, 0.1))
             child.kill()
-            lines = child.stdout.read().splitlines()
-        # A killed process can leave half a line; every whole line was acknowledged.
-        acknowledged = max([first, *(int(line) for line in lines[:-1])])
+            rest = child.stdout.read()
+        acknowledged = int((first + rest).rpartition(b"\n")[0].split()[-1])
         leftovers_seen += any(name.endswith(".tmp") for name in os.listdir(tmp_path))
 
         checkpoint = CheckpointStore(tmp_path).latest()

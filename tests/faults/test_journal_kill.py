@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core_process import start
 
+from core_process import start
 from kt_ext.core.durable import write_atomic
 from kt_ext.core.journal import Journal
 
 KILLS = 10
 
-# Every hundredth line is long, so that some kills strike within a write. An event is acknowledged when its number is
+# Every twentieth line is long, so that some kills strike within a write. An event is acknowledged when its number is
 # printed.
 APPEND = """
 from kt_ext.core.journal import Journal
 journal = Journal(sys.argv[1])
 number = journal.position.lines
 while True:
-    journal.append({"i": number, "padding": "x" * (1_000_000 if number % 100 == 99 else number % 200)})
+    journal.append({"i": number, "padding": "x" * (100_000 if number % 20 == 0 else number % 200)})
     os.write(1, b"%d\\n" % number)
     number += 1
 """
@@ -58,7 +58,7 @@ def kill_at_work(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 def test_a_killed_search_loses_and_doubles_no_acknowledged_event(tmp_path: Path):
     path = tmp_path / "journal.jsonl"
-    delays = np.random.default_rng(1).uniform(0.0, 0.1, size=KILLS)
+    delays = np.random.default_rng(1).uniform(0.0, 0.03, size=KILLS)
     for delay in delays:
         last = kill_at_work(start(APPEND, path), delay)
         numbers = [event["i"] for _, event in Journal.read(path)]

@@ -13,7 +13,7 @@
 
 What the paper leaves open is decided as ``kt_ext.schedulers.ASHA`` documents: ties go to the earlier arrival, losses of
 inf are never promotable and yet count in |rung|, and several brackets s are looked through from the highest rung down.
-Every rung is a plain list in the order of arrival, sorted anew at every call. Nothing is shared with kt_ext but the words.
+Every rung is a plain list in the order of arrival, sorted anew at every call. Only the words are shared with kt_ext.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class PaperASHA:
 
 
 class PaperStoppingRule:
-    """The stopping variant: at each rung sort all losses recorded there; the trial goes on if it is in the top 1 / eta."""
+    """The stopping variant: at each rung sort all losses recorded there; a trial in the top 1 / eta goes on."""
 
     def __init__(self, max_epochs: int, min_epochs: int, factor: int, brackets: int, max_trials: int) -> None:
         self.eta, self.max_epochs, self.max_trials = factor, max_epochs, max_trials
@@ -138,9 +138,7 @@ class PaperStoppingRule:
             goes_on = True
         else:
             rung.append((trial, loss))
-            goes_on = epoch < self.max_epochs and (
-                len(rung) < self.eta or trial in top_k(rung, len(rung) // self.eta)
-            )
+            goes_on = epoch < self.max_epochs and (len(rung) < self.eta or trial in top_k(rung, len(rung) // self.eta))
         if goes_on:
             return Run(trial, self.max_epochs)
         self.running.remove(trial)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contract.driving import call, drive
-from reference.asha_get_job import PaperASHA, PaperStoppingRule, Rung, hyperband_sizes, top_k
 
+from contract.driving import call, drive
 from kt_ext.core.random import EventRandom
 from kt_ext.schedulers import ASHA
 from kt_ext.schedulers.rungs import bracket_sizes
+from reference.asha_get_job import PaperASHA, PaperStoppingRule, Rung, hyperband_sizes, top_k
 
 
 def random_case(seed: int):

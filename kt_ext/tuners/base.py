@@ -1,0 +1,272 @@
+"""The tuner under all of ours: trains trials in segments, as its oracle decides."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import math
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner import errors
+from keras_tuner.engine import trial as trial_module
+from keras_tuner.engine import tuner as tuner_module
+from keras_tuner.src.distribute import utils as dist_utils
+from keras_tuner.src.engine import tuner_utils
+
+from kt_ext.core.durable import StorageError
+from kt_ext.core.lock import ProjectLock
+from kt_ext.oracles import SchedulerOracle
+from kt_ext.oracles.hyperparameters import EPOCHS
+from kt_ext.oracles.project import LOCK, check_project_name
+from kt_ext.oracles.rung_table import RungRow, rung_rows
+from kt_ext.training.data import ResumableData
+from kt_ext.tuners.models import TrialModels
+from kt_ext.tuners.segment import load_best, run_segments
+
+Status = trial_module.TrialStatus
+
+_ORACLE_ARGUMENTS = frozenset(
+    name for name, p in inspect.signature(SchedulerOracle.__init__).parameters.items() if p.kind is p.KEYWORD_ONLY
+)
+
+
+def split_arguments(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A tuner's keyword arguments, split into those of its oracle and those of ``keras_tuner.Tuner``."""
+    for_oracle = {name: value for name, value in kwargs.items() if name in _ORACLE_ARGUMENTS}
+    return for_oracle, {name: value for name, value in kwargs.items() if name not in _ORACLE_ARGUMENTS}
+
+
+class SegmentTuner(keras_tuner.Tuner):
+    """A Keras Tuner tuner whose trials may pause and go on.
+
+    Models of equal architecture share one compiled, traced model: initial weights are each trial's own, only the
+    compilation is shared. Every epoch ends with a checkpoint, so that a killed search loses the epoch in flight alone.
+
+    Args:
+        oracle: a ``kt_ext`` oracle.
+        hypermodel: as in Keras Tuner.
+        max_model_size, optimizer, loss, metrics, distribution_strategy, directory, project_name, logger, tuner_id,
+            overwrite, executions_per_trial: as in ``keras_tuner.Tuner``.
+        share_models: whether trials of equal architecture share a compiled model; off, each is built and traced anew.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, or the directory holds a search begun with other settings.
+        ProjectLocked: ``overwrite=True`` while another process searches in this directory.
+    """
+
+    def __init__(
+        self,
+        oracle: SchedulerOracle,
+        hypermodel: Any = None,
+        *,
+        max_model_size: int | None = None,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        distribution_strategy: Any = None,
+        directory: str | os.PathLike[str] | None = None,
+        project_name: str | None = None,
+        logger: Any = None,
+        tuner_id: str | None = None,
+        overwrite: bool = False,
+        executions_per_trial: int = 1,
+        share_models: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(oracle, SchedulerOracle):
+            raise TypeError(f"oracle={oracle!r}: must be a kt_ext oracle; use keras_tuner.Tuner for Keras Tuner's own")
+        if kwargs:
+            raise TypeError(
+                f"{', '.join(sorted(kwargs))}: not an argument of {type(self).__name__}; it takes those of "
+                f"keras_tuner.Tuner and {', '.join(sorted(_ORACLE_ARGUMENTS))}"
+            )
+        check_project_name(project_name)
+        if isinstance(executions_per_trial, bool) or not isinstance(executions_per_trial, int) or executions_per_trial < 1:
+            raise ValueError(f"executions_per_trial={executions_per_trial!r}: must be an integer >= 1")
+        if executions_per_trial > 1 and oracle.scheduler.stops_in_flight:
+            raise ValueError(
+                f"executions_per_trial={executions_per_trial}: executions run one after the other, so a scheduler that "
+                "stops trials in flight would decide after all but one have run in full; use variant='promotion' or 1"
+            )
+        if overwrite:
+            _check_free(Path(directory or ".") / (project_name or "untitled_project"))
+        self._own_oracle = oracle
+        self.models = TrialModels(share_models)
+        self._data = ResumableData()
+        # A worker never removes what the chief and the other workers have written.
+        super().__init__(
+            oracle=oracle,
+            hypermodel=hypermodel,
+            max_model_size=max_model_size,
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            distribution_strategy=distribution_strategy,
+            directory=None if directory is None else os.fspath(directory),
+            project_name=project_name,
+            logger=logger,
+            tuner_id=tuner_id,
+            overwrite=overwrite and not self._is_worker(),
+            executions_per_trial=executions_per_trial,
+        )
+
+    def _populate_initial_space(self) -> None:
+        super()._populate_initial_space()
+        # Keras Tuner reloads only where a tuner's file is; a search that was killed early left just its journal.
+        if not self._is_worker():
+            self._own_oracle.reload()
+
+    def reload(self) -> None:
+        """Take over the search in the project directory; raises ValueError where the settings have changed since."""
+        self._populate_initial_space()
+
+    # The search
+
+    def search(self, *fit_args: Any, verbose: int | str = 1, **fit_kwargs: Any) -> None:
+        """Search for the best hyperparameters, or go on with a search that was interrupted.
+
+        Args:
+            *fit_args, **fit_kwargs: what ``model.fit`` takes, except ``epochs`` and ``initial_epoch``.
+            verbose: 0 is silent, 1 shows one line for each segment of a trial, 2 shows Keras's epochs too.
+
+        Raises:
+            ValueError: ``epochs`` or ``initial_epoch`` is given.
+            RuntimeError: ``max_consecutive_failed_trials`` trials in a row failed.
+            ProjectLocked: another process searches in this directory.
+        """
+        for name in ("epochs", "initial_epoch"):
+            if name in fit_kwargs:
+                raise ValueError(
+                    f"{name}={fit_kwargs[name]!r}: how long a trial trains is decided by the scheduler; "
+                    "give max_epochs (and min_epochs) to the tuner instead"
+                )
+        verbose = 1 if verbose == "auto" else int(verbose)
+        oracle = self._own_oracle
+        if dist_utils.is_chief_oracle():
+            try:
+                super().search(*fit_args, verbose=verbose, **fit_kwargs)
+            finally:
+                oracle.finish()
+            self._raise_if_failing()
+            return
+        oracle.verbose = verbose
+        self._fit_verbose = 2 if verbose >= 2 else 0
+        self.on_search_begin()
+        try:
+            self._search_loop(fit_args, fit_kwargs)
+        finally:
+            if not self._is_worker():
+                oracle.finish()
+                super().save()
+        self._raise_if_failing()
+        self.on_search_end()
+
+    def _search_loop(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        pause = 0.05  # seconds, longer the longer nothing is to do
+        while True:
+            self.pre_create_trial()
+            trial = self.oracle.create_trial(self.tuner_id)
+            if trial.status == Status.STOPPED:
+                return
+            if trial.status == Status.IDLE:
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
+                continue
+            pause = 0.05
+            self.on_trial_begin(trial)
+            self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            self.on_trial_end(trial)
+
+    def _raise_if_failing(self) -> None:
+        oracle = self._own_oracle
+        if oracle.failing:
+            last = next(t for t in reversed([oracle.trials[i] for i in oracle.end_order]) if t.status == Status.FAILED)
+            raise RuntimeError(
+                f"{oracle.max_consecutive_failed_trials} trials failed in a row, so the search was ended; "
+                f"the last, trial {last.trial_id}:\n{last.message or ''}"
+            )
+
+    def _try_run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
+        try:
+            self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            trial.status = Status.COMPLETED
+        except (errors.FatalError, StorageError):
+            raise
+        except Exception as error:  # the user's model and training may raise anything; the search goes on
+            failed = isinstance(error, errors.FailedTrialError)
+            trial.status = Status.FAILED if failed else Status.INVALID
+            trial.message = traceback.format_exc()
+            if self._is_worker():  # Keras Tuner's messages carry no text to the chief
+                print(f"Trial {trial.trial_id} failed:\n{trial.message}", file=sys.stderr)
+
+    def _run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:
+        results = self.run_trial(trial, *fit_args, **fit_kwargs)
+        if results is not None:  # a subclass's own run_trial, which returns its results as Keras Tuner has it
+            self.report_results(trial, results, "Tuner.run_trial()")
+
+    def report_results(self, trial: Any, results: Any, source: str) -> bool:
+        """Report what a training returned (a History, a dict, a float or a list of these) as its last epoch's metrics.
+
+        Returns whether the oracle wants the trial to end here. Raises FatalError for results Keras Tuner would refuse.
+        """
+        tuner_utils.validate_trial_results(results, self.oracle.objective, source)
+        metrics = tuner_utils.convert_to_metrics_dict(results, self.oracle.objective)
+        return self.report(trial, trial.hyperparameters.values[EPOCHS], metrics)
+
+    def report(self, trial: Any, epoch: int, metrics: dict[str, float]) -> bool:
+        """Report one epoch of a trial; returns whether the segment ends here."""
+        try:
+            return self.oracle.update_trial(trial.trial_id, metrics, step=epoch).status == Status.STOPPED
+        except ValueError as error:  # the same for every trial: end the search with this one message
+            raise errors.FatalValueError(str(error)) from error
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        """Train one segment of a trial: from where it is up to ``tuner/epochs``, reporting each epoch.
+
+        Overridden as in Keras Tuner, it may return a History, a dict, a float or a list of these for the segment.
+        """
+        run_segments(self, trial, args, kwargs)
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Called when a segment of a trial ends. Keras Tuner saves everything here; the journal has it already."""
+        self.oracle.end_trial(trial)
+
+    # Models
+
+    def _try_build(self, hp: Any) -> keras.Model:
+        if not len(self.models):
+            keras.backend.clear_session()  # as Keras Tuner does; with a shared model alive it costs and gains little
+            gc.collect()
+        model = self._build_hypermodel(hp)
+        if not isinstance(model, keras.Model):
+            raise errors.FatalTypeError(
+                f"hypermodel: build(hp) must return a compiled keras.Model, it returned {model!r} of type {type(model)}"
+            )
+        size = sum(math.prod(weight.shape) for weight in model.trainable_weights) if model.built else 0
+        if self.max_model_size and size > self.max_model_size:
+            raise errors.FailedTrialError(f"the model has {size} parameters, more than max_model_size={self.max_model_size}")
+        return model
+
+    def load_model(self, trial: Any) -> keras.Model:
+        """The trial's model with the weights of its best epoch, over all executions."""
+        with tuner_module.maybe_distribute(self.distribution_strategy):
+            return load_best(self, trial)
+
+    def rung_table(self) -> list[RungRow]:
+        """For each rung: its epochs, how many trials reached it, and the best objective there."""
+        return rung_rows(self._own_oracle)
+
+
+def _check_free(directory: Path) -> None:
+    """Raises ProjectLocked while another process searches in ``directory``."""
+    if directory.exists():
+        lock = ProjectLock(directory / LOCK)
+        lock.acquire()
+        lock.release()

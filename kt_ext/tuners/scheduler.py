@@ -1,0 +1,39 @@
+"""Any scheduler with any searcher, as a Keras Tuner tuner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner
+
+from kt_ext.core.scheduler import AbstractScheduler
+from kt_ext.core.searcher import AbstractSearcher
+from kt_ext.oracles import SchedulerOracle
+from kt_ext.tuners.base import SegmentTuner, split_arguments
+
+
+class SchedulerTuner(SegmentTuner):
+    """Searches with a scheduler of your choice (or making) and a searcher of your choice (or making).
+
+    Args:
+        hypermodel: as in Keras Tuner: a ``HyperModel`` or a function from ``hp`` to a compiled model.
+        scheduler: who runs and how long, e.g. ``kt_ext.schedulers.FIFO(max_trials=20, max_epochs=10)``.
+        searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
+        objective: as in Keras Tuner.
+        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        scheduler: AbstractScheduler | None = None,
+        searcher: str | AbstractSearcher = "random",
+        objective: str | keras_tuner.Objective | list[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for_oracle, for_tuner = split_arguments(kwargs)
+        oracle = SchedulerOracle(scheduler, searcher, objective, **for_oracle)  # type: ignore[arg-type]
+        super().__init__(oracle, hypermodel, **for_tuner)
