@@ -21,17 +21,16 @@ import kt_ext
 
 
 def build(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """A CNN of 18,000 parameters; nothing in it knows of kt_ext."""
+    """A CNN of 17,000 parameters; nothing in it knows of kt_ext."""
     model = keras.Sequential(
         [
             keras.layers.Input((8, 8, 1)),
             keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
-            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
             keras.layers.MaxPooling2D(),
             keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
-            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Flatten(),
             keras.layers.Dropout(hp.Float("dropout", 0.05, 0.5)),
-            keras.layers.Dense(64, activation="relu"),
+            keras.layers.Dense(24, activation="relu"),
             keras.layers.Dense(10, activation="softmax"),
         ]
     )

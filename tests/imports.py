@@ -35,10 +35,10 @@ def imports(package: Path) -> list[Import]:
     return [found for name, path in known.items() for found in _imports_of(name, path, known)]
 
 
-def loaded_at_once(module: str, found: list[Import]) -> set[str]:
-    """The modules that importing ``module`` loads in any case, itself and the packages around each included."""
+def loaded_at_once(starts: set[str], found: list[Import]) -> set[str]:
+    """The modules that importing ``starts`` loads in any case, themselves and the packages around each included."""
     loaded: set[str] = set()
-    waiting = [module]
+    waiting = list(starts)
     while waiting:
         name = waiting.pop()
         if name not in loaded:

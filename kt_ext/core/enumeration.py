@@ -71,8 +71,6 @@ class Enumeration:
                     return None
                 layer[state] = [
                     _Branch(start, stop, frozenset({**kept, parameter.name: token}.items()))
-                    if last_use[parameter.name] > place
-                    else _Branch(start, stop, frozenset(kept.items()))
                     for start, stop, token in _runs(parameter, mentioned.get(parameter.name, {}))
                 ]
             self._layers.append(layer)

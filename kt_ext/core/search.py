@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from kt_ext.core.decision import CheckpointRef, Decision, Done, Observation, Pause, Run, Wait
 from kt_ext.core.history import History
 from kt_ext.core.random import EventRandom
@@ -45,6 +47,7 @@ class Search:
         self.where: dict[int, str] = {}
         self.number = 0
         self._queue: list[int] = []
+        self._told: dict[int, CheckpointRef] = {}  # the state that a trial was told to take and has not trained on yet
         self._random = EventRandom(seed)
         self._running: set[int] = set()
 
@@ -53,17 +56,24 @@ class Search:
         """How many trials are with a worker."""
         return len(self._running)
 
+    def restore(self, trial_id: int) -> CheckpointRef | None:
+        """The state that the trial goes on from: the one it was told to take, and its own as soon as it reports again.
+
+        None before its first epoch.
+        """
+        if trial_id in self._told:
+            return self._told[trial_id]
+        epoch = self.history.epochs_of(trial_id)
+        return CheckpointRef(trial_id, epoch) if epoch else None
+
     # Decisions
 
     def ask(self, space: Space) -> tuple[list[Event], Run | Wait | Done]:
         """What a free worker does next, and the events to record before it does."""
         if self._queue:
             trial_id = self._queue[0]
-            epoch = self.history.epochs_of(trial_id)
-            restore = CheckpointRef(trial_id, epoch) if epoch else None
-            return [self._apply_again({"e": "again", "trial": trial_id})], Run(
-                trial_id, self.until[trial_id], restore=restore
-            )
+            again = Run(trial_id, self.until[trial_id], restore=self.restore(trial_id))
+            return [self._apply_again({"e": "again", "trial": trial_id})], again
         events: list[Event] = []
         while True:
             rng = self._random.at(self.number)
@@ -83,15 +93,21 @@ class Search:
     def tell(self, trial_id: int, epoch: int, objective: float) -> tuple[Event, Decision]:
         """The trial reached ``objective`` (minimised, ``inf`` the worst) after ``epoch`` epochs: what it does next.
 
+        Epochs may be left out (not every one is validated). The scheduler is told of each, so that it may count them:
+        of one left out with the objective that came after it.
+
         Raises:
             ValueError: the trial is not running, or has reported this epoch already.
         """
         if trial_id not in self._running:
             raise ValueError(f"trial {trial_id} is {self.where.get(trial_id, 'unknown')}: only a running trial reports")
-        observation = Observation(trial_id, epoch, objective)
-        self.history.record(observation)
-        decision = self.scheduler.observe(observation, self._random.at(self.number))
-        self.number += 1
+        done = self.history.epochs_of(trial_id)
+        self.history.record(Observation(trial_id, epoch, objective))
+        self._told.pop(trial_id, None)
+        for each in range(done + 1, epoch + 1):
+            decision = self.scheduler.observe(Observation(trial_id, each, objective), self._next_random())
+            if not isinstance(decision, Run):
+                break
         event: Event = {"e": "tell", "trial": trial_id, "epoch": epoch, "objective": objective}
         if isinstance(decision, Run):
             event["do"] = "run"
@@ -102,6 +118,7 @@ class Search:
                 self.history.assign(trial_id, decision.values)
             if decision.restore is not None:
                 event["restore"] = [decision.restore.trial_id, decision.restore.epoch]
+                self._told[trial_id] = decision.restore
         else:
             event["do"] = "pause" if isinstance(decision, Pause) else "stop"
             self._leave(trial_id, PAUSED if isinstance(decision, Pause) else DONE)
@@ -140,9 +157,9 @@ class Search:
             assert isinstance(decision, Run)
             self._apply_exhaust(decision)
         elif kind == "tell":
-            made_event, decision = self.tell(event["trial"], event["epoch"], event["objective"])
+            made_event, answer = self.tell(event["trial"], event["epoch"], event["objective"])
             same = all(made_event.get(key) == event.get(key) for key in ("do", "until", "values", "restore"))
-            self._check(event, same, decision)
+            self._check(event, same, answer)
         elif kind == "again":
             self._apply_again(event)
         elif kind == "end":
@@ -152,11 +169,15 @@ class Search:
     def _check(event: Event, same: bool, decision: Decision) -> None:
         if not same:
             raise ReplayDiffers(
-                f"the journal records {event}, but this scheduler decides {decision}: it was written with other settings "
-                "or by another version; finish the search with those, or start a new project_name"
+                f"the journal records {event}, but this scheduler decides {decision}: it was written with other "
+                "settings or by another version; finish the search with those, or start a new project_name"
             )
 
     # State changes
+
+    def _next_random(self) -> np.random.Generator:
+        self.number += 1
+        return self._random.at(self.number - 1)
 
     def _apply_ask(self, run: Run) -> Event:
         self.number += 1
@@ -172,6 +193,7 @@ class Search:
             event["values"] = dict(run.values)
         if run.restore is not None:
             event["restore"] = [run.restore.trial_id, run.restore.epoch]
+            self._told[run.trial_id] = run.restore
         self.until[run.trial_id] = run.until
         self._enter(run.trial_id)
         return event
@@ -219,6 +241,7 @@ class Search:
             "where": list(self.where.items()),
             "number": self.number,
             "queue": self._queue,
+            "told": [[trial_id, ref.trial_id, ref.epoch] for trial_id, ref in self._told.items()],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -229,5 +252,5 @@ class Search:
         self.where = dict(state["where"])
         self.number = state["number"]
         self._queue = list(state["queue"])
+        self._told = {trial_id: CheckpointRef(donor, epoch) for trial_id, donor, epoch in state["told"]}
         self._running = {trial_id for trial_id, where in self.where.items() if where == RUNNING}
-

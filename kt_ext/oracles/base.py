@@ -11,24 +11,28 @@ import copy
 import functools
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import keras_tuner
 from keras_tuner.engine import oracle as oracle_module
 
 from kt_ext.core.decision import Run, Wait
+from kt_ext.core.durable import StorageError
 from kt_ext.core.scheduler import AbstractScheduler
-from kt_ext.core.search import DONE, FAILED, PAUSED, QUEUED, RUNNING, Event, Search
+from kt_ext.core.search import DONE, FAILED, QUEUED, RUNNING, Event, Search
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.core.space import Space
 from kt_ext.oracles import resume
 from kt_ext.oracles.budget import Budget
+from kt_ext.oracles.clock import Stopwatch
 from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, SEED, TRIAL_ID, own_values, to_space
 from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.oracles.progress import Progress
-from kt_ext.oracles.project import ProjectFiles
-from kt_ext.oracles.trials import Status, Trial, new_trial, record_metrics, reply, score
+from kt_ext.oracles.project import ProjectFiles, check_directory
+from kt_ext.oracles.trials import Status, Trial, TrialFiles, new_trial, record_metrics, reply, score
 from kt_ext.searchers import make_searcher
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -56,11 +60,11 @@ class SchedulerOracle(oracle_module.Oracle):
         searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
         objective: as in Keras Tuner: a metric's name, a ``keras_tuner.Objective``, or a list of them (a signed sum).
         max_total_epochs: the search ends when all trials together have trained so many epochs.
-        max_seconds: the search ends after so many seconds; earlier sessions of a resumed search count.
+        max_seconds: the search ends after so many seconds; earlier sessions of a resumed search count, pauses do not.
         target: the search ends when the objective reaches this value.
         hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial, max_consecutive_failed_trials:
             as in ``keras_tuner.Oracle``.
-        seed: integer >= 0, 0 included; None draws one and records it, so that a resumed search keeps it.
+        seed: integer from 0 to 2**63 - 1; None draws one and records it, so that a resumed search keeps it.
 
     Attributes:
         stop_reason: why the search ended, None while it goes on.
@@ -91,8 +95,10 @@ class SchedulerOracle(oracle_module.Oracle):
             raise TypeError(
                 f"scheduler={scheduler!r}: must be a kt_ext scheduler such as kt_ext.schedulers.ASHA(max_epochs=9)"
             )
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise ValueError(f"seed={seed!r}: must be an integer >= 0, or None to have one drawn")
+        if seed is not None and (
+            isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63
+        ):
+            raise ValueError(f"seed={seed!r}: must be an integer from 0 to 2**63 - 1, or None to have one drawn")
         super().__init__(
             objective=objective,
             max_trials=scheduler.max_trials,
@@ -105,14 +111,18 @@ class SchedulerOracle(oracle_module.Oracle):
         self.reader = ObjectiveReader(self.objective)
         self.budget = Budget(max_total_epochs, max_seconds, target, self.reader.maximise)
         self.stop_reason: str | None = None
-        self.given_seed = seed
+        self.given_seed = None if seed is None else int(seed)
         self.asked_for: keras_tuner.HyperParameters | None = None
         self._given_searcher = searcher
         self._pristine = copy.deepcopy(scheduler)
         self._exclusive = threading.RLock()
+        self.clock = Stopwatch()
+        self.header: Event = {}
         self._files: ProjectFiles | None = None
+        self._trial_files: TrialFiles | None = None
+        self._unrecorded: str | None = None
         self._display = Progress(self)
-        self._set_seed(random.SystemRandom().randint(0, 2**31 - 1) if seed is None else seed)
+        self._set_seed(random.SystemRandom().randint(0, 2**31 - 1) if seed is None else int(seed))
         self._clear()
 
     def _set_seed(self, seed: int) -> None:
@@ -127,9 +137,11 @@ class SchedulerOracle(oracle_module.Oracle):
         self.start_order: list[str] = []
         self.end_order: list[str] = []
         self.best = float("inf")
+        self._ended: set[str] = set()
         self._interrupted: set[int] = set()
         self._failures_in_a_row = 0
-        self._saved_at = 0
+        self._run_times.clear()
+        self._saved_lines = 0
         self._space: Space | None = None
         self._digits = len(str(self.max_trials))
 
@@ -149,89 +161,114 @@ class SchedulerOracle(oracle_module.Oracle):
 
     @exclusive
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial for a worker: RUNNING with its values, IDLE (ask again later) or STOPPED (the search is over)."""
+        """The next trial for a worker: RUNNING with its values, IDLE (ask again later) or STOPPED (the search is over).
+
+        A worker that has a trial and asks again gets the same one, to go on with from its last report.
+
+        Raises:
+            ProjectLocked: another process searches in this directory.
+            StorageError: the decision could not be recorded; nor will any other be, until ``finish`` or ``reload``.
+            ValueError, JournalDamaged, ReplayDiffers: the search in this directory cannot be gone on with.
+        """
         self._begin_writing()
-        if tuner_id in self.ongoing_trials:
-            trial = self.ongoing_trials[tuner_id]
-            self._steer(trial)
-            return trial
-        self.tuner_ids.add(tuner_id)
-        self.stop_reason = self._why_stop(in_flight=self._in_flight)
-        if self.stop_reason is not None:
+        with self._recorded():
+            if tuner_id in self.ongoing_trials:
+                trial = self.ongoing_trials[tuner_id]
+                if self._is_training(trial.trial_id):
+                    self._steer(trial)
+                    return trial
+                self.end_trial(trial)  # its worker was told to stop, and was restarted before it could say so
+            self.tuner_ids.add(tuner_id)
+            self.stop_reason = self._why_stop(in_flight=self._in_flight)
+            if self.stop_reason is not None:
+                return self._dismiss(tuner_id)
+            events, decision = self.search.ask(self.space)
+            for event in events:
+                self._append(event)
+            self._sync()
+            if isinstance(decision, Run):
+                trial = self._hand_out(decision)
+                self.ongoing_trials[tuner_id] = trial
+                self._display.on_trial_begin(trial)
+                return trial
+            if isinstance(decision, Wait):
+                return new_trial(self.hyperparameters, {}, "", Status.IDLE)
+            self.stop_reason = self._why_done()
             return self._dismiss(tuner_id)
-        events, decision = self.search.ask(self.space)
-        for event in events:
-            self._append(event)
-        self._sync()
-        if isinstance(decision, Run):
-            trial = self._hand_out(decision)
-            self.ongoing_trials[tuner_id] = trial
-            self._display.on_trial_begin(trial)
-            return trial
-        if isinstance(decision, Wait):
-            return new_trial(self.hyperparameters, {}, "", Status.IDLE)
-        self.stop_reason = self._why_done()
-        return self._dismiss(tuner_id)
 
     @exclusive
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
         """Report one epoch; the Trial returned says what to do next: RUNNING (go on) or STOPPED (end the segment).
 
         Args:
-            trial_id: a trial that was handed out.
+            trial_id: a trial that was handed out. A late report, after the trial was stopped, is answered by STOPPED.
             metrics: metric names to values; the objective's must be among them.
-            step: epochs done so far, from 1. An epoch reported before is not counted again.
+            step: epochs done so far, from 1. An epoch reported before is not counted again. Epochs may be left out,
+                but not one where trials are compared.
 
         Raises:
             ValueError: ``trial_id`` is unknown, ``step`` is not an epoch of the segment, or the objective is missing.
+            StorageError: as in ``create_trial``.
         """
         if trial_id not in self.trials:
             raise ValueError(f"trial_id={trial_id!r}: no such trial; the trials are numbered as create_trial gave them")
+        self._check_in_step()
         trial, number = self.trials[trial_id], int(trial_id)
-        if self.search.where[number] != RUNNING or number in self._interrupted:
-            return reply(trial, Status.STOPPED)  # a late report: what to do is decided already
+        if not self._is_training(trial_id):
+            return reply(trial, Status.STOPPED)
         metrics = {name: float(value) for name, value in metrics.items()}
         self._check_report(number, metrics, step)
+        step = int(step)
         if step <= self.search.history.epochs_of(number):
             return trial
-        objective = self.reader.minimised(metrics)
-        event, decision = self.search.tell(number, step, objective)
-        event["metrics"] = metrics
-        self._append(event)
-        record_metrics(trial, metrics, step, self.reader)
-        self.best = min(self.best, objective)
-        self._display.on_report(trial, step, objective, decision)
-        if not isinstance(decision, Run):
-            self._sync()
-            return reply(trial, Status.STOPPED)
-        if "until" in event or "restore" in event or "values" in event:
-            self._sync()
-            self._steer(trial, decision)
-        if self._why_stop(in_flight=self._in_flight - 1) is not None:
-            self._interrupted.add(number)
-            return reply(trial, Status.STOPPED)
-        return trial
+        with self._recorded():
+            objective = self.reader.minimised(metrics)
+            event, decision = self.search.tell(number, step, objective)
+            event["metrics"] = metrics
+            self._append(event)
+            record_metrics(trial, metrics, step, self.reader)
+            self.best = min(self.best, objective)
+            self._display.on_report(trial, step, objective, decision)
+            if not isinstance(decision, Run):
+                self._sync()
+                return reply(trial, Status.STOPPED)
+            if "until" in event or "restore" in event or "values" in event:
+                self._sync()
+                self._steer(trial, event.get("values"))
+            if self._why_stop(in_flight=self._in_flight - 1) is not None:
+                self._interrupted.add(number)
+                return reply(trial, Status.STOPPED)
+            return trial
 
     @exclusive
     def end_trial(self, trial: Trial) -> None:
-        """A worker is done with a trial, for now or for good. A second call for the same segment is ignored."""
+        """A worker is done with a trial, for now or for good. A second call for the same segment is ignored.
+
+        Raises:
+            RuntimeError: the trial has new hyperparameters and ``allow_new_entries`` is False.
+            StorageError: as in ``create_trial``.
+        """
+        self._check_in_step()
         tuner_ids = [tuner_id for tuner_id, t in self.ongoing_trials.items() if t.trial_id == trial.trial_id]
-        if not tuner_ids:
+        if not tuner_ids or not self._takes_reports:
             return
         mine, number = self.trials[trial.trial_id], int(trial.trial_id)
-        mine.message = trial.message
         self.update_space(trial.hyperparameters)
-        self._take_values(number, mine, trial)
-        if self.search.where[number] == RUNNING:
-            self._leave(number, trial.status, trial.message)
-        self._finish(mine)
-        self._save_trial(mine)
-        self._display.on_trial_end(mine)
-        # Last: the chief leaves when nobody is at work any more.
-        for tuner_id in tuner_ids:
-            del self.ongoing_trials[tuner_id]
-        if len(self.end_order) >= 1.25 * self._saved_at + 25:
-            self.save()
+        with self._recorded():
+            mine.message = trial.message
+            self._take_values(number, mine, trial)
+            if self.search.where[number] == RUNNING:
+                self._leave(number, trial.status, trial.message)
+            self._finish(mine)
+            if self._trial_files is not None:
+                self._trial_files.write(mine)
+            self._display.on_trial_end(mine)
+            # Last: the chief leaves when nobody is at work any more.
+            for tuner_id in tuner_ids:
+                del self.ongoing_trials[tuner_id]
+            # The state grows with the journal: written whenever that has doubled, it costs O(1) for each line.
+            if self._files is not None and self._files.lines >= 2 * self._saved_lines + 50:
+                self.save()
 
     @exclusive
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
@@ -241,7 +278,8 @@ class SchedulerOracle(oracle_module.Oracle):
         if len(self.hyperparameters.space) > before:
             self._space = None
             if self._files is not None and self._files.writing:
-                self._append({"e": "space", "entries": self.hyperparameters.get_config()["space"][before:]})
+                with self._recorded():
+                    self._append({"e": "space", "entries": self.hyperparameters.get_config()["space"][before:]})
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Not used: values come from the searcher by way of ``create_trial``."""
@@ -258,12 +296,21 @@ class SchedulerOracle(oracle_module.Oracle):
         """Workers that are training an epoch now."""
         return self.search.running - len(self._interrupted)
 
+    @property
+    def _takes_reports(self) -> bool:
+        """Whether this oracle leads the search: not before ``create_trial`` has taken the directory over."""
+        return self._files is None or self._files.writing
+
+    def _is_training(self, trial_id: str) -> bool:
+        """Whether a worker is to train the trial: it was not told to stop, nor was the search taken over since."""
+        number = int(trial_id)
+        return self.search.where[number] == RUNNING and number not in self._interrupted and self._takes_reports
+
     def _why_stop(self, in_flight: int) -> str | None:
         if self.failing:
             return f"{self._failures_in_a_row} trials failed in a row (max_consecutive_failed_trials)"
         epochs = self.search.history.total_epochs
-        seconds = self._files.seconds if self._files is not None else 0.0
-        return self.budget.reached(epochs=epochs, in_flight=in_flight, seconds=seconds, best=self.best)
+        return self.budget.reached(epochs=epochs, in_flight=in_flight, seconds=self.clock.seconds, best=self.best)
 
     def _why_done(self) -> str:
         if len(self.trials) >= self.max_trials:
@@ -281,7 +328,7 @@ class SchedulerOracle(oracle_module.Oracle):
             self._new_trial(trial_id, decision.values)
         trial = self.trials[trial_id]
         trial.status, trial.message = Status.RUNNING, None
-        self._steer(trial, decision)
+        self._steer(trial, decision.values)
         return trial
 
     def _new_trial(self, trial_id: str, values: Mapping[str, Any]) -> None:
@@ -289,18 +336,18 @@ class SchedulerOracle(oracle_module.Oracle):
         self.trials[trial_id] = new_trial(self.hyperparameters, {**values, SEED: seed}, trial_id, Status.RUNNING)
         self.start_order.append(trial_id)
 
-    def _steer(self, trial: Trial, decision: Run | None = None) -> None:
-        """Write the segment's orders into the trial's values."""
-        number = int(trial.trial_id)
-        values = trial.hyperparameters.values
-        if decision is not None and decision.values is not None:
-            values.update(decision.values)
-        done = self.search.history.epochs_of(number)
-        restore = decision.restore if decision is not None else None
-        values[EPOCHS] = self.search.until[number]
-        values[INITIAL_EPOCH] = done
-        if done or restore is not None:
-            values[TRIAL_ID] = self.name_of(restore.trial_id if restore is not None else number)
+    def _steer(self, trial: Trial, values: Mapping[str, Any] | None = None) -> None:
+        """Write the segment's orders, and new values of the user's hyperparameters, into the trial's values."""
+        number, orders = int(trial.trial_id), trial.hyperparameters.values
+        if values is not None:
+            for name in own_values(orders).keys() - values.keys():
+                del orders[name]  # no longer active
+            orders.update(values)
+        orders[EPOCHS] = self.search.until[number]
+        orders[INITIAL_EPOCH] = self.search.history.epochs_of(number)
+        restore = self.search.restore(number)
+        if restore is not None:
+            orders[TRIAL_ID] = self.name_of(restore.trial_id)
 
     def name_of(self, number: int) -> str:
         """Keras Tuner's trial id: the number padded to the width that ``max_trials`` had when the search began."""
@@ -314,8 +361,11 @@ class SchedulerOracle(oracle_module.Oracle):
                 f"{', '.join(sorted(metrics)) or 'none'}); name a metric that fit reports, e.g. by validation_data"
             )
         done, until = self.search.history.epochs_of(number), self.search.until[number]
-        if isinstance(step, bool) or int(step) != step or not 1 <= step <= until:
-            raise ValueError(f"step={step!r}: must be the number of epochs done, from 1 to {until}, where this ends")
+        if isinstance(step, bool) or not isinstance(step, Real) or step not in range(1, until + 1):
+            raise ValueError(
+                f"step={step!r}: must be the number of epochs that trial {self.name_of(number)} has done, an integer "
+                f"from 1 to {until}, where it was sent; report the epoch, counted from 1"
+            )
         skipped = [rung for rung in self.scheduler.rung_epochs if done < rung < step]
         if skipped:
             raise ValueError(
@@ -326,7 +376,7 @@ class SchedulerOracle(oracle_module.Oracle):
     def _take_values(self, number: int, mine: Trial, theirs: Trial) -> None:
         """Values that appeared while building or fitting come back with the worker's copy: record them."""
         if mine.hyperparameters is not theirs.hyperparameters:
-            mine.hyperparameters.merge(theirs.hyperparameters.space)
+            mine.hyperparameters.merge(theirs.hyperparameters.space, overwrite=False)
             mine.hyperparameters.values.update(own_values(theirs.hyperparameters.values))
         values = own_values(mine.hyperparameters.values)
         if values != self.search.history.values(number):
@@ -352,28 +402,40 @@ class SchedulerOracle(oracle_module.Oracle):
 
     def _finish(self, trial: Trial) -> None:
         """Status and score of a trial that left its worker."""
-        where = self.search.where[int(trial.trial_id)]
+        number = int(trial.trial_id)
+        where = self.search.where[number]
         self.score_trial(trial)
         if where == FAILED:
             trial.status = Status.FAILED
             self._failures_in_a_row += 1
-        elif trial.score is None and where in (PAUSED, DONE):
-            trial.status = Status.FAILED
-            trial.message = f"{self.objective.name} was never finite: the training diverged"
-        elif trial.score is None:
-            trial.status = Status.INVALID  # it will be handed out again
-        else:
+        elif trial.score is not None:
             # Keras Tuner leaves any other status out of its list of best trials, a paused one's score included.
             trial.status = Status.COMPLETED
+        elif where == QUEUED:
+            trial.status = Status.INVALID  # it will be handed out again
+        else:
+            trial.status = Status.FAILED
+            trained = self.search.history.epochs_of(number) > 0
+            trial.message = (
+                f"{self.objective.name} was never finite: the training diverged"
+                if trained
+                else f"the trial ended without reporting {self.objective.name}"
+            )
+        if where == QUEUED:
+            return
+        if trial.status == Status.COMPLETED:
             self._failures_in_a_row = 0
-        if trial.trial_id not in self.end_order and where != QUEUED:
+        if trial.trial_id not in self._ended:
+            self._ended.add(trial.trial_id)
             self.end_order.append(trial.trial_id)
 
     # Files
 
     def _set_project_dir(self, directory: Any, project_name: str) -> None:
+        check_directory(directory)
         super()._set_project_dir(directory, project_name)
-        self._files = ProjectFiles(f"{directory}/{project_name}")
+        self._files = ProjectFiles(f"{directory}/{project_name}", self.clock)
+        self._trial_files = TrialFiles(self._files.directory)
 
     @property
     def files(self) -> ProjectFiles | None:
@@ -382,11 +444,15 @@ class SchedulerOracle(oracle_module.Oracle):
 
     def _begin_writing(self) -> None:
         """Take the project directory at the first decision, not before: reading results needs no lock."""
-        if self._files is None or self._files.writing:
+        self._check_in_step()
+        if self._files is None:
+            self.clock.start()
+        if self._takes_reports:
             return
+        assert self._files is not None
         self._files.open()
         try:
-            if self._files.exists:
+            if self._files.lines:
                 resume.load(self)
                 for event in self.search.requeue_running():
                     self._append(event)
@@ -396,6 +462,28 @@ class SchedulerOracle(oracle_module.Oracle):
             self._files.close()
             raise
 
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """What is decided inside is on record at its end, or this oracle decides no more.
+
+        Whatever the reason (a full disk, Ctrl-C), memory may then be ahead of the journal, which is the truth.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self._files is not None and self._files.writing:
+                self._unrecorded = str(error) if isinstance(error, StorageError) else repr(error)
+                self._files.close()
+            raise
+
+    def _check_in_step(self) -> None:
+        if self._unrecorded is not None:
+            assert self._files is not None
+            raise StorageError(
+                f"{self._files.directory}: this search decides no more, since its last decision may not be on record "
+                f"({self._unrecorded}); start the search again, it goes on from what is"
+            )
+
     def _append(self, event: Event) -> None:
         if self._files is not None:
             self._files.append(event)
@@ -404,30 +492,30 @@ class SchedulerOracle(oracle_module.Oracle):
         if self._files is not None:
             self._files.sync()
 
+    @exclusive
     def reload(self) -> None:
         """Take over the search in the project directory, to read its results or to go on.
+
+        While this oracle leads the search there is nothing to take over.
 
         Raises:
             ValueError: space, objective, scheduler or seed are not those of that search; the message shows both.
             JournalDamaged: the journal cannot be trusted; the message names file and offset.
         """
-        if self._files is not None and self._files.exists:
+        if self._files is not None and self._files.exists and not self._files.writing:
             resume.load(self)
+            self._unrecorded = None
 
     @exclusive
     def save(self) -> None:
         """Write a snapshot, and ``oracle.json`` and ``trial.json`` as stock Keras Tuner reads them."""
-        if self._files is None or not self._files.writing:
+        if self._files is None or self._trial_files is None or not self._files.writing:
             return
         self._files.snapshot(resume.state(self))
         for trial in self.ongoing_trials.values():
-            self._save_trial(trial)
-        resume.write_json(self._get_oracle_fname(), self.get_state())
-        self._saved_at = len(self.end_order)
-
-    def _save_trial(self, trial: Trial) -> None:
-        if self._files is not None:
-            resume.write_json(f"{self._get_trial_dir(trial.trial_id)}/trial.json", trial.get_state())
+            self._trial_files.write(trial)
+        self._files.write_oracle(self.get_state())
+        self._saved_lines = self._files.lines
 
     @property
     def failing(self) -> bool:
@@ -436,11 +524,17 @@ class SchedulerOracle(oracle_module.Oracle):
 
     @exclusive
     def finish(self) -> None:
-        """Show the end of the search, write everything and give the project directory back.
+        """Write everything, give the project directory back and show the end of the search.
 
-        The next ``create_trial`` takes it again and goes on.
+        The next ``create_trial`` takes it again and goes on, from what is on record.
         """
-        self._display.on_search_end()
-        if self._files is not None and self._files.writing:
-            self.save()
-            self._files.close()
+        try:
+            if self._files is not None and self._files.writing:
+                try:
+                    self.save()
+                finally:
+                    self._files.close()
+        finally:
+            self._unrecorded = None
+            self.clock.stop()
+            self._display.on_search_end()

@@ -47,9 +47,7 @@ def _domain(hp: Any) -> Domain:
     raise TypeError(f"hyperparameter {hp.name!r} is a {type(hp).__name__}: use Float, Int, Choice, Boolean or Fixed")
 
 
-def with_values(
-    space: keras_tuner.HyperParameters, values: Mapping[str, Value]
-) -> keras_tuner.HyperParameters:
+def with_values(space: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
     """A copy of ``space`` holding ``values``.
 
     ``HyperParameters.copy`` serialises every entry (milliseconds at 200 of them). The entries themselves are never
@@ -60,4 +58,3 @@ def with_values(
     copy._space = list(space._space)
     copy.values = dict(values)
     return copy
-

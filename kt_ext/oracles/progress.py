@@ -68,7 +68,8 @@ class Progress:
         print(summary(self.oracle))
         best = self.oracle.get_best_trials(1)
         if best and best[0].score is not None:
-            print(f"Best trial {best[0].trial_id}: {self.oracle.objective.name} {best[0].score:.5g} ({_values(best[0])})")
+            score = f"{self.oracle.objective.name} {best[0].score:.5g}"
+            print(f"Best trial {best[0].trial_id}: {score} ({_values(best[0])})")
         else:
             print(f"No trial has a finite {self.oracle.objective.name}: see the messages in the trials' trial.json")
         if self.oracle.files is not None:
@@ -84,9 +85,8 @@ class Progress:
         where = search.where[number]
         word = "paused" if where == PAUSED else "to be continued" if where == QUEUED else where
         best = search_best(self.oracle)
-        seconds = self.oracle.files.seconds if self.oracle.files is not None else 0.0
         return (
-            f"[{seconds:6.0f} s] trial {trial.trial_id}  {epoch}/{max_epochs} epochs  {shown}  {word}"
+            f"[{self.oracle.clock.seconds:6.0f} s] trial {trial.trial_id}  {epoch}/{max_epochs} epochs  {shown}  {word}"
             f"  (best {best})  {_values(trial)}"
         )
 
@@ -117,7 +117,8 @@ class Progress:
             until = trial.hyperparameters.values.get(EPOCHS, "?")
             table.add_row(trial.trial_id, f"{epoch}/{until}", "-" if value is None else f"{value:.5g}", _values(trial))
         rungs = "  ".join(
-            f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}" for row in rung_rows(self.oracle)
+            f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}"
+            for row in rung_rows(self.oracle)
         )
         table.add_row("rungs", "", "", f"epochs: trials (best)   {rungs}")
         return table

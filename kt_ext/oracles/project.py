@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kt_ext.core.durable import encode_json, storage_errors, write_atomic
 from kt_ext.core.journal import Journal, Position
 from kt_ext.core.lock import ProjectLock
 from kt_ext.core.snapshot import read_snapshot, write_snapshot
+from kt_ext.oracles.clock import Stopwatch
 
 JOURNAL, SNAPSHOT, LOCK = "journal.jsonl", "snapshot.json", "kt_ext.lock"
+
+
+def check_directory(directory: str | os.PathLike[str]) -> None:
+    """Raises ValueError for an address such as ``gs://bucket``: a journal must be locked, appended to and synced."""
+    if "://" in os.fspath(directory):
+        raise ValueError(
+            f"directory={os.fspath(directory)!r}: must be a directory of this machine's file system; "
+            "mount the remote one, or copy the results there afterwards"
+        )
 
 
 def check_project_name(project_name: str | None) -> None:
@@ -31,15 +41,18 @@ def check_project_name(project_name: str | None) -> None:
 class ProjectFiles:
     """Reads a search's journal freely, and writes it while holding the directory's lock.
 
-    Every event carries ``t``, the seconds the search had run when it happened, pauses between sessions not counted.
+    Every event carries ``t``, the clock's seconds when it happened.
+
+    Args:
+        directory: made when a search begins.
+        clock: runs while the directory is held; reading sets it to what earlier sessions took.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], clock: Stopwatch) -> None:
         self.directory = Path(directory)
+        self._clock = clock
         self._lock = ProjectLock(self.directory / LOCK)
         self._journal: Journal | None = None
-        self._seconds_before = 0.0
-        self._opened = 0.0
 
     @property
     def exists(self) -> bool:
@@ -53,9 +66,9 @@ class ProjectFiles:
         return self._journal is not None
 
     @property
-    def seconds(self) -> float:
-        """How long the search has run, earlier sessions included."""
-        return self._seconds_before + (time.monotonic() - self._opened if self.writing else 0.0)
+    def lines(self) -> int:
+        """Events in the journal; 0 while it is not held."""
+        return self._journal.position.lines if self._journal else 0
 
     @property
     def sync_seconds(self) -> float:
@@ -70,29 +83,30 @@ class ProjectFiles:
             found = None  # The snapshot is ahead of a journal that was truncated by hand: trust the journal.
         state, start = found if found is not None else (None, None)
         if state is not None:
-            self._seconds_before = state["seconds"]
+            self._clock.go_on_from(state["seconds"])
         return state, self._events(path, start)
 
     def _events(self, path: Path, start: Position | None) -> Iterator[dict[str, Any]]:
         for _, event in Journal.read(path, start):
-            self._seconds_before = event.get("t", self._seconds_before)
+            self._clock.go_on_from(event["t"])
             yield event
 
     def open(self) -> None:
         """Take the directory. Raises ProjectLocked, naming the holder, when another search has it."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        with storage_errors("make", self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
         try:
             self._journal = Journal(self.directory / JOURNAL)
         except BaseException:
             self._lock.release()
             raise
-        self._opened = time.monotonic()
+        self._clock.start()
 
     def append(self, event: dict[str, Any]) -> None:
         """Record an event: it reaches the operating system now, the disk with the next ``sync``."""
         assert self._journal is not None
-        self._journal.append({**event, "t": round(self.seconds, 3)})
+        self._journal.append({**event, "t": round(self._clock.seconds, 3)})
 
     def sync(self) -> None:
         """Have everything appended on disk before going on."""
@@ -103,12 +117,18 @@ class ProjectFiles:
         """Write a state that stands for the journal so far, so that the next start need not replay it."""
         assert self._journal is not None
         self._journal.sync()
-        write_snapshot(self.directory / SNAPSHOT, {**state, "seconds": self.seconds}, self._journal.position)
+        write_snapshot(self.directory / SNAPSHOT, {**state, "seconds": self._clock.seconds}, self._journal.position)
+
+    def write_oracle(self, state: dict[str, Any]) -> None:
+        """Write ``oracle.json`` for stock Keras Tuner; not synced, the journal has it all. Raises StorageError."""
+        write_atomic(self.directory / "oracle.json", encode_json(state).encode("ascii"), sync=False)
 
     def close(self) -> None:
-        """Give the directory back."""
+        """Give the directory back. Raises StorageError if the last lines may not be on disk."""
         if self._journal is not None:
-            self._seconds_before = self.seconds
-            self._journal.close()
-            self._journal = None
-            self._lock.release()
+            journal, self._journal = self._journal, None
+            self._clock.stop()
+            try:
+                journal.close()
+            finally:
+                self._lock.release()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 
 from kt_ext._version import __version__
-from kt_ext.core.journal import StorageError
 from kt_ext.core.search import RUNNING, Event
 from kt_ext.oracles import trials
 from kt_ext.oracles.hyperparameters import to_space
@@ -41,6 +38,7 @@ def header(oracle: SchedulerOracle) -> Event:
 
 def state(oracle: SchedulerOracle) -> dict[str, Any]:
     """The whole state as a JSON object; with the journal's position it stands for the journal so far."""
+    assert oracle.files is not None
     return {
         "header": oracle.header,
         "search": oracle.search.state(),
@@ -49,6 +47,7 @@ def state(oracle: SchedulerOracle) -> dict[str, Any]:
         "end_order": oracle.end_order,
         "run_times": dict(oracle._run_times),
         "best": oracle.best,
+        "lines": oracle.files.lines,
     }
 
 
@@ -57,37 +56,28 @@ def load(oracle: SchedulerOracle) -> None:
     assert oracle.files is not None
     if oracle.asked_for is None:
         oracle.asked_for = oracle.hyperparameters.copy()
-    snapshot, events = oracle.files.read()
-    if snapshot is None:
-        first = next(events, None)
-        if first is None:
-            return
-        _begin(oracle, first)
-    else:
-        _begin(oracle, snapshot["header"])
+    snapshot, after = oracle.files.read()
+    events = list(after)
+    if snapshot is None and not events:
+        return
+    head = events.pop(0) if snapshot is None else snapshot["header"]
+    _check_same(oracle, head)
+    numbers = [event["trial"] for event in events if event["e"] == "ask"]
+    numbers += [] if snapshot is None else [int(trial_id) for trial_id in snapshot["trials"]]
+    started = max(numbers, default=-1) + 1
+    if started > oracle.max_trials:
+        raise ValueError(
+            f"max_trials={oracle.max_trials}: {started} trials were started already in {oracle.files.directory}; "
+            f"give at least {started}"
+        )
+    _begin(oracle, head)
+    if snapshot is not None:
         _restore(oracle, snapshot)
     for event in events:
         _apply(oracle, event)
-    if len(oracle.trials) > oracle.max_trials:
-        raise ValueError(
-            f"max_trials={oracle.max_trials}: {len(oracle.trials)} trials were started already in "
-            f"{oracle.files.directory}; give at least {len(oracle.trials)}"
-        )
-
-
-def write_json(path: str, content: Mapping[str, Any]) -> None:
-    """Replace a file that is derived from the journal: never half written, not synced. Raises StorageError."""
-    temporary = f"{path}.tmp"
-    try:
-        with open(temporary, "w") as file:
-            file.write(json.dumps(content))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StorageError(f"{path}: could not be written ({os.strerror(error.errno or errno.EIO)})") from error
 
 
 def _begin(oracle: SchedulerOracle, head: Event) -> None:
-    _check_same(oracle, head)
     oracle._set_seed(head["seed"])
     oracle._clear()
     oracle._digits = head["digits"]
@@ -97,6 +87,11 @@ def _begin(oracle: SchedulerOracle, head: Event) -> None:
 
 def _check_same(oracle: SchedulerOracle, head: Event) -> None:
     assert oracle.files is not None and oracle.asked_for is not None
+    if head["format"] != FORMAT:
+        raise ValueError(
+            f"{oracle.files.directory} was written by kt_ext {head['kt_ext']} in format {head['format']}, and kt_ext "
+            f"{__version__} reads format {FORMAT}: finish the search with that version, or choose another project_name"
+        )
     differences: list[str] = []
     if head["objective"] != _objective(oracle):
         differences.append(f"objective: {head['objective']} -> {_objective(oracle)}")
@@ -142,9 +137,10 @@ def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
         oracle.trials[trial_id] = trial
         oracle.start_order.append(trial_id)
     oracle.end_order = list(snapshot["end_order"])
+    oracle._ended = set(oracle.end_order)
     oracle._run_times.update(snapshot["run_times"])
     oracle.best = snapshot["best"]
-    oracle._saved_at = len(oracle.end_order)
+    oracle._saved_lines = snapshot["lines"]
 
 
 def _apply(oracle: SchedulerOracle, event: Event) -> None:
@@ -168,12 +164,15 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
     if kind == "tell":
         trials.record_metrics(trial, event["metrics"], event["epoch"], oracle.reader)
         oracle.best = min(oracle.best, event["objective"])
-    if kind == "end" and "failed" in event:
+    if "failed" in event:
         oracle._run_times[trial_id] += 1
         trial.message = event["failed"]
-    where = oracle.search.where[event["trial"]]
-    if where == RUNNING:
+    if kind in ("ask", "again") or event.keys() & {"until", "restore", "values"}:
+        oracle._steer(trial, event.get("values"))
+    if oracle.search.where[event["trial"]] == RUNNING:
         trial.status = trials.Status.RUNNING
+        if kind != "tell":
+            trial.message = None
     else:
         oracle._finish(trial)
         oracle._failures_in_a_row = 0  # a new session, a new count

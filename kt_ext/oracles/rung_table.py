@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ class RungRow:
     Attributes:
         epochs: where trials are compared.
         reached: how many trials have trained so far, or further.
-        best: the best objective observed at exactly this epoch, in the objective's own units; None without a finite one.
+        best: the best objective observed at exactly this epoch, in the user's own units; None without a finite one.
     """
 
     epochs: int
@@ -30,10 +31,8 @@ def rung_rows(oracle: SchedulerOracle) -> list[RungRow]:
     rows = []
     for epochs in oracle.scheduler.rung_epochs:
         best = history.best_at(epochs)
-        finite = best is not None and best != float("inf")
-        rows.append(
-            RungRow(epochs, history.reached(epochs), oracle.reader.in_own_units(best) if best is not None and finite else None)
-        )
+        shown = None if best is None or best == math.inf else oracle.reader.in_own_units(best)
+        rows.append(RungRow(epochs, history.reached(epochs), shown))
     return rows
 
 

@@ -19,7 +19,11 @@ def is_array(leaf: Any) -> bool:
 
 def rows(data: Data, which: slice) -> Data:
     """These rows of each array; None stays None."""
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else getattr(leaf, "iloc", leaf)[which], data)
+
+    def cut(leaf: Any) -> Any:
+        return None if leaf is None else getattr(leaf, "iloc", leaf)[which]
+
+    return keras.tree.map_structure(cut, data)
 
 
 def packed(data: Data) -> tuple[Any, ...]:
@@ -32,13 +36,13 @@ def packed(data: Data) -> tuple[Any, ...]:
 
 def labels(y: Any) -> np.ndarray:
     """Class numbers from class numbers, shape (n,) or (n, 1), or from one-hot rows, as Keras reads them."""
-    labels = to_numpy(y)
-    if labels.ndim > 1:
-        labels = labels.squeeze(-1) if labels.shape[-1] == 1 else labels.argmax(-1)
-    return np.round(labels).astype("int32")
+    numbers = to_numpy(y)
+    if numbers.ndim > 1:
+        numbers = numbers.squeeze(-1) if numbers.shape[-1] == 1 else numbers.argmax(-1)
+    return np.round(numbers).astype("int32")
 
 
-def with_weights(data: tuple[Any, Any, Any], class_weight: Mapping[int, float] | None) -> Data:
+def with_weights(data: Data, class_weight: Mapping[int, float] | None) -> Data:
     """The weights of classes as weights of samples; the weights of samples for each of several outputs."""
     x, y, sample_weight = data
     if class_weight is not None:

@@ -209,6 +209,6 @@ def _training_samples(fit: Mapping[str, Any]) -> int:
 def _with_callback(callbacks: Any, begin_epoch: Callable[[int], None]) -> Any:
     callback = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begin_epoch(epoch))
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
+        callbacks.callbacks.append(callback)  # CallbackList.append came and went
         return callbacks
     return [*keras.tree.flatten(callbacks or []), callback]

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from kt_ext.training.live_float import LiveFloat
-from kt_ext.training.state import build_optimizer, strategy_scope
+from kt_ext.training.state import build_optimizer, strategy_scope, updating_optimizer
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ def _classes(module: Any, names: str) -> tuple[type, ...]:
 
 #: Optimizers whose step is Keras's own and whose slots start as constants. Not Muon (a weight decay of its own for some
 #: variables) and not ScheduleFreeAdamW (its slots start as the weights).
-OPTIMIZERS = _classes(
-    keras.optimizers, "SGD RMSprop Adam AdamW Adadelta Adagrad Adamax Adafactor Nadam Lion Lamb"
-)
+OPTIMIZERS = _classes(keras.optimizers, "SGD RMSprop Adam AdamW Adadelta Adagrad Adamax Adafactor Nadam Lion Lamb")
 
 LIVE = (
     Slot("learning_rate", OPTIMIZERS, lambda v: 0 <= v < math.inf, "a finite number >= 0"),
@@ -80,7 +78,7 @@ class Place:
     def value(self) -> float:
         held = self.held
         if isinstance(held, keras.Variable):
-            return float(keras.ops.convert_to_numpy(held))
+            return float(held.numpy())
         return held.value if isinstance(held, LiveFloat) else float(held)
 
 
@@ -90,10 +88,7 @@ def places(model: keras.Model) -> dict[str, Place]:
     Layers inside wrappers (Bidirectional, TimeDistributed) have none; nested models do.
     """
     found = {}
-    optimizer = model.optimizer
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    for name, owner in (("optimizer", optimizer), *_layers(model)):
+    for name, owner in (("optimizer", updating_optimizer(model)), *_layers(model)):
         for slot in LIVE:
             if type(owner) in slot.owners and _is_live_or_can_be(slot, owner):
                 found[f"{name}.{slot.attribute}"] = Place(slot, owner)
@@ -156,7 +151,7 @@ def install(model: keras.Model) -> LiveValues:
 
 
 def _live_float() -> Any:
-    """The backend's class, or None if it has none: torch, whose step is not traced, or Flax NNX, which owns the state."""
+    """The backend's class; None for torch, whose step is not traced, and Flax NNX, which owns the state."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         from kt_ext.training.live_tensorflow import TensorFlowLiveFloat
@@ -214,7 +209,7 @@ class LiveValues:
 
     @contextlib.contextmanager
     def detached(self) -> Iterator[None]:
-        """Plain floats and no extra variables, for the time of a ``with`` block: to save the model. Do not train in it."""
+        """Plain floats and no extra variables for the time of a ``with`` block: to save the model, not to train it."""
         self._detach()
         try:
             yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -28,7 +27,7 @@ class LiveFloat(ABC):
     @classmethod
     @abstractmethod
     def fits(cls, owner: Any) -> bool:
-        """Whether an attribute of ``owner``, an optimizer or a layer, can hold one and give exactly what a float does."""
+        """Whether an attribute of ``owner``, an optimizer or a layer, can hold one and give what a float gives."""
 
     @abstractmethod
     def assign(self, value: float) -> None:
@@ -68,8 +67,8 @@ class LiveFloat(ABC):
     def __ge__(self, other: object) -> bool:
         return self._answer(operator.ge, other)
 
-    def _answer(self, question: Callable[[float, Any], bool], other: object) -> Any:
-        if not isinstance(other, numbers.Real) or isinstance(other, LiveFloat):
+    def _answer(self, question: Callable[[float, Any], bool], other: Any) -> Any:
+        if not isinstance(other, (int, float)):
             return NotImplemented  # a tensor knows how to compare itself; anything else is simply not equal
         if other <= 0 or other >= 1:
             return question(0.5, other)

@@ -72,8 +72,8 @@ class JaxLiveFloat(LiveFloat):
 class _Holder(keras.random.SeedGenerator):
     """Passes the variable off as the state of a random generator.
 
-    So it is an input of the step (``layer.non_trainable_variables``) but no weight (``layer.weights``): weights that are
-    saved while it is attached can be loaded into a model without it.
+    So it is an input of the step (``layer.non_trainable_variables``) but no weight (``layer.weights``): weights saved
+    while it is attached can be loaded into a model without it.
     """
 
     def __init__(self, variable: keras.Variable) -> None:

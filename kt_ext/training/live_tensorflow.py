@@ -15,8 +15,8 @@ from kt_ext.training.live_float import VARIABLE_NAME, LiveFloat
 class _Number:
     """A float64 scalar read in the step. TensorFlow computes with it as it does with a Python float.
 
-    ``tf.nn.experimental.stateless_dropout`` computes ``1 / (1 - rate)`` in Python, in double precision, if ``rate`` is a
-    ``numbers.Real``, and only then converts. Doing the same makes a live rate give the very bits of a fixed one.
+    ``tf.nn.experimental.stateless_dropout`` computes ``1 / (1 - rate)`` in Python, in double precision, if ``rate`` is
+    a ``numbers.Real``, and only then converts. Doing the same makes a live rate give the very bits of a fixed one.
     """
 
     def __init__(self, read: Callable[[], tf.Tensor]) -> None:

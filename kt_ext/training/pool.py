@@ -7,6 +7,7 @@ its model, and trains another that was traced before, given the same weights, se
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +29,13 @@ class PooledModel:
         model: the model as built, or one of equal architecture with the same state.
         live: its live values; None if the model is not shared.
         reused: whether ``model`` is another than the one that was built.
+        text: what to ``take`` the model by, later; None if it is not shared.
     """
 
     model: keras.Model
     live: LiveValues | None
     reused: bool
+    text: str | None = None
 
 
 @dataclass(eq=False)
@@ -52,7 +55,7 @@ class _Entry:
         self.made_by_compile = _made_by_compile(self.model)
 
     def unchanged(self) -> bool:
-        """Whether it is still the model that was put in: a callback may have frozen a layer, say, or compiled it anew."""
+        """Whether it is still the model that was put in: a callback may have frozen a layer, or compiled it anew."""
         if not (self.live.intact and _same_objects(_made_by_compile(self.model), self.made_by_compile)):
             return False
         self.live.set(self.first_values)
@@ -95,9 +98,25 @@ class ModelPool:
         if entry is None:
             entry = _new_entry(text, fresh)
             self._entries.append(entry)
-            return PooledModel(fresh, entry.live, reused=False)
+            return PooledModel(fresh, entry.live, reused=False, text=text)
         _start_as(entry, fresh)
-        return PooledModel(entry.model, entry.live, reused=True)
+        return PooledModel(entry.model, entry.live, reused=True, text=text)
+
+    def take(self, text: str, live_values: Mapping[str, float]) -> PooledModel | None:
+        """A kept model for a trial that goes on, without building it; None if it is not here or is in use.
+
+        It has the live values given; its variables are another trial's, to be replaced by ``set_state``.
+        """
+        entry = self._take(text)
+        if entry is None:
+            return None
+        entry.live.set(live_values)
+        entry.model.stop_training = False
+        return PooledModel(entry.model, entry.live, reused=True, text=text)
+
+    def __len__(self) -> int:
+        """How many models are kept or in use."""
+        return len(self._entries)
 
     def release(self, pooled: PooledModel) -> None:
         """The trial is over and its model free for the next. Does nothing for a model that is not shared.

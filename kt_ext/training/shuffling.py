@@ -1,4 +1,4 @@
-"""Datasets whose order is a function of (seed, epoch): one inside TensorFlow's input pipeline, one for every backend."""
+"""Datasets whose order is a function of (seed, epoch): TensorFlow's input pipeline, and one for every backend."""
 
 from __future__ import annotations
 

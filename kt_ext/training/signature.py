@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from kt_ext.training.live import OPTIMIZERS, places
+from kt_ext.training.state import updating_optimizer
 
 #: Attributes that no step reads, or that differ between two equal models.
 _BOOKKEEPING = frozenset(
@@ -59,15 +60,14 @@ def signature(model: keras.Model) -> str | None:
 def _is_fresh(model: Any) -> bool:
     # Functional has no public name: keras.Model(inputs, outputs) makes one.
     known = _is_of_keras(type(model)) and type(model).__name__ in ("Sequential", "Functional")
-    if not (known and model.built and model.compiled and model.optimizer is not None and model.train_function is None):
+    if not (known and model.built and model.compiled and model.train_function is None):
         return False
-    optimizer = model.optimizer
-    if type(optimizer) is keras.optimizers.LossScaleOptimizer:
-        optimizer = optimizer.inner_optimizer
+    optimizer = updating_optimizer(model)
     return (
         keras.backend.backend() in ("tensorflow", "jax")
+        and optimizer is not None
         and type(optimizer) in OPTIMIZERS
-        and int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+        and int(optimizer.variables[0].numpy()) == 0  # the count of steps
     )
 
 
@@ -191,6 +191,6 @@ class _Text(_Token):
 def _environment() -> str:
     distribution = keras.distribution.distribution()
     return (
-        f"{keras.backend.backend()} {keras.config.floatx()} {keras.config.epsilon()} {keras.config.image_data_format()} "
-        f"{'' if distribution is None else id(distribution)}"
+        f"{keras.backend.backend()} {keras.config.floatx()} {keras.config.epsilon()} "
+        f"{keras.config.image_data_format()} {'' if distribution is None else id(distribution)}"
     )

@@ -41,7 +41,8 @@ def set_state(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
     A state without an optimizer leaves the model's optimizer alone.
 
     Raises:
-        ValueError: the model is not built, or the state is that of another architecture or optimizer; nothing is changed.
+        ValueError: the model is not built, or the state is that of another architecture or optimizer; the model keeps
+            its own.
     """
     variables = _variables(model, optimizer=any(name.startswith("optimizer/") for name in state))
     _check_same(variables, state)
@@ -56,11 +57,20 @@ def strategy_scope(model: keras.Model) -> AbstractContextManager:
     return contextlib.nullcontext()
 
 
+def updating_optimizer(model: keras.Model) -> keras.optimizers.Optimizer | None:
+    """The optimizer that has the hyperparameters: the one inside, where another scales the loss."""
+    optimizer = model.optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return optimizer.inner_optimizer
+    return optimizer
+
+
 def build_optimizer(model: keras.Model) -> None:
     """Make the optimizer's slots now instead of in the first step. Raises ValueError if the model is not built."""
     if not model.built:
         raise ValueError(
-            f"model={model.name!r}: is not built, so it has no variables; begin it with keras.Input or call model.build()"
+            f"model={model.name!r}: is not built, so it has no variables; "
+            "begin it with keras.Input or call model.build()"
         )
     if model.optimizer is not None and not model.optimizer.built:
         with strategy_scope(model):
@@ -70,15 +80,22 @@ def build_optimizer(model: keras.Model) -> None:
 def _variables(model: keras.Model, optimizer: bool) -> dict[str, keras.Variable]:
     if optimizer or not model.built:
         build_optimizer(model)
+    updating = updating_optimizer(model)
     metrics = {id(variable) for variable in model.metrics_variables}
-    parts = {"model": [variable for variable in model.variables if id(variable) not in metrics]}
-    if optimizer and model.optimizer is not None:
-        parts["optimizer"] = model.optimizer.variables
-    return {
-        f"{part}/{number:04d}/{_AUTO_NUMBER.sub('', variable.path)}": variable
-        for part, variables in parts.items()
-        for number, variable in enumerate(v for v in variables if v.name != VARIABLE_NAME)
-    }
+    named = [(variable.path, variable) for variable in model.variables if id(variable) not in metrics]
+    found = _numbered("model", named)
+    if optimizer and updating is not None:
+        # Not the path: it depends on whether the optimizer was built by us or in the first step.
+        kind = type(updating).__name__
+        found |= _numbered(
+            "optimizer", [(f"{kind}/{variable.name}", variable) for variable in model.optimizer.variables]
+        )
+    return found
+
+
+def _numbered(part: str, named: list[tuple[str, keras.Variable]]) -> dict[str, keras.Variable]:
+    kept = [(name, variable) for name, variable in named if variable.name != VARIABLE_NAME]
+    return {f"{part}/{n:04d}/{_AUTO_NUMBER.sub('', name)}": variable for n, (name, variable) in enumerate(kept)}
 
 
 def _read(variable: keras.Variable) -> np.ndarray:
@@ -89,10 +106,11 @@ def _read(variable: keras.Variable) -> np.ndarray:
 
 
 def _write(variable: keras.Variable, array: np.ndarray) -> None:
+    array = np.array(array)  # a copy: TensorFlow and JAX may keep the memory they are given, TensorFlow to write to it
     if keras.backend.backend() == "tensorflow":
         variable.value.assign(array, read_value=False)
     else:
-        variable.assign(np.array(array))  # a copy: JAX may go on using the memory that it is given
+        variable.assign(array)
 
 
 def _check_same(variables: Mapping[str, keras.Variable], state: Mapping[str, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ from kt_ext.training.pool import ModelPool
 class _Left:
     """How a trial left the shared model that it trained."""
 
-    signature: str
+    text: str
     live_values: dict[str, float]
 
 
@@ -51,7 +51,7 @@ class TrialModels:
             checkpoint: where the trial was; None for its first segment.
         """
         left = self._left.pop(trial, None)
-        pooled = self._pool.take(left.signature, left.live_values) if left and checkpoint else None
+        pooled = self._pool.take(left.text, left.live_values) if left and checkpoint else None
         if pooled is None:
             with seeded(seed):
                 pooled = self._pool.acquire(build())
@@ -59,8 +59,8 @@ class TrialModels:
             if checkpoint is not None:
                 restore_model(pooled.model, checkpoint)
             yield pooled.model
-            if pooled.signature is not None and pooled.live is not None:
-                self._left[trial] = _Left(pooled.signature, pooled.live.get())
+            if pooled.text is not None and pooled.live is not None:
+                self._left[trial] = _Left(pooled.text, pooled.live.get())
         finally:
             self._pool.release(pooled)
 

@@ -246,9 +246,11 @@ def test_only_running_trials_report_and_are_forgotten(make):
         scheduler.forget(0)
     with pytest.raises(ValueError, match=r"trial_id=0: is unknown or not running"):
         scheduler.observe(Observation(0, 1, 0.5), random.at(0))
-    assert scheduler.suggest(random.at(0)).trial_id == 0
-    with pytest.raises(ValueError, match=r"epoch=2: trial 0 has done 0 epochs"):
-        scheduler.observe(Observation(0, 2, 0.5), random.at(1))
+    run = scheduler.suggest(random.at(0))
+    assert run.trial_id == 0
+    for epoch in (0, run.until + 1):
+        with pytest.raises(ValueError, match=rf"epoch={epoch}: trial 0 has done 0 epochs and was sent to {run.until}"):
+            scheduler.observe(Observation(0, epoch, 0.5), random.at(1))
     scheduler.forget(0)
     before = scheduler.state()
     with pytest.raises(ValueError, match=r"trial_id=0: is unknown or not running"):

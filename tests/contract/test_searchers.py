@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import core_process
 from contract.searcher_table import SEARCHERS, Row
 from kt_ext.core.decision import Observation, Value
 from kt_ext.core.history import History
@@ -135,20 +133,14 @@ def test_seed_0_is_a_seed(row):
 def test_the_same_in_another_process(row):
     """Hash seeds differ from process to process, and so would the order of a set."""
     (name,) = [name for name, other in SEARCHERS.items() if other is row]
-    code = (
-        "import json\nfrom contract.test_searchers import MIXED, SEARCHERS, propose\n"
-        f"print(json.dumps(propose(SEARCHERS[{name!r}], MIXED, 30, seed=3)[0]))"
-    )
-    tests = Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests), str(tests.parent)])
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "77"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(answer.stdout) == propose(row, MIXED, 30, seed=3)[0]
+    code = """
+import json
+sys.path.insert(0, sys.argv[1])
+from contract.test_searchers import MIXED, SEARCHERS, propose
+print(json.dumps(propose(SEARCHERS[sys.argv[2]], MIXED, 30, seed=3)[0]))
+"""
+    output, _ = core_process.start(code, Path(__file__).parents[1], name).communicate()
+    assert json.loads(output) == propose(row, MIXED, 30, seed=3)[0]
 
 
 @every_searcher
@@ -169,7 +161,7 @@ def test_goes_on_after_a_restart(row, space, stop):
 
 @every_searcher
 def test_a_proposal_that_is_not_taken_changes_nothing(row):
-    """``propose`` is a function of its arguments: a searcher asked in between, or for another search, answers the same."""
+    """``propose`` is a function of its arguments: being asked twice, or for another search, makes no difference."""
     expected, _ = propose(row, SMALL, 16)
     searcher, history, random, other = row.make(0), History(), EventRandom(0), History()
     for trial_id in range(16):

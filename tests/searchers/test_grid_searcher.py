@@ -13,9 +13,8 @@ from kt_ext.searchers import GridSearcher
 RNG = np.random.default_rng(0)
 
 
-def walk(space: Space, searcher: GridSearcher, history: History | None = None) -> list[dict]:
+def walk(space: Space, searcher: GridSearcher, history: History) -> list[dict]:
     """What the searcher proposes until the space is exhausted."""
-    history = history or History()
     proposals = []
     while True:
         try:
@@ -34,7 +33,7 @@ def test_order_and_nesting():
             Parameter("optimizer", Choice(("sgd", "adam"))),
         ]
     )
-    assert walk(space, GridSearcher()) == [
+    assert walk(space, GridSearcher(), History()) == [
         {"model": "mlp", "layers": 1, "optimizer": "sgd"},
         {"model": "mlp", "layers": 1, "optimizer": "adam"},
         {"model": "mlp", "layers": 2, "optimizer": "sgd"},
@@ -57,7 +56,7 @@ def test_order_and_nesting():
     ],
 )
 def test_points_of_a_domain(domain, points, values):
-    proposals = walk(Space([Parameter("p", domain)]), GridSearcher(points))
+    proposals = walk(Space([Parameter("p", domain)]), GridSearcher(points), History())
     assert [proposal["p"] for proposal in proposals] == pytest.approx(values)
     assert all(type(proposal["p"]) is type(values[0]) for proposal in proposals)
 

@@ -45,8 +45,7 @@ def test_any_order_of_positions(sequence, positions):
 
 
 def test_sobol_is_balanced():
-    """Of 64 points in the unit cube each of the 64 boxes of a 4 x 4 x 4 grid holds one: (t = 0)-nets aside, each of the
-    8 boxes of a 2 x 2 x 2 grid holds exactly 8, which independent draws would do once in ten million times."""
+    """Of 64 points each octant of the cube holds exactly 8, which independent draws hardly ever give."""
     halves = (points(QuasiRandomSearcher("sobol", seed=1), 64) >= 0.5) @ [4, 2, 1]
     assert np.bincount(halves, minlength=8).tolist() == [8] * 8
 

@@ -74,7 +74,9 @@ assert model.train_function is train_function
 # the whole state reaches every replica of another model
 other = build(0.5, 0.0)
 set_state(other, get_state(model))
-for one, two in zip(model.variables + model.optimizer.variables, other.variables + other.optimizer.variables):
+for one, two in zip(
+    model.variables + model.optimizer.variables, other.variables + other.optimizer.variables, strict=True
+):
     for mine, theirs in zip(local(one), local(two), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

@@ -1,0 +1,420 @@
+"""A pooled model trains as the fresh one would have, and is traced once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kt_ext.training.pool import ModelPool, PooledModel, signature
+from kt_ext.training.state import get_state
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() not in ("tensorflow", "jax"), reason="models are pooled on TensorFlow and JAX"
+)
+RNG = np.random.default_rng(0)
+X, Y = RNG.random((64, 8), "float32"), RNG.integers(0, 3, 64)
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often a step was traced: its Python code runs then, and only then. Patched in the class, so still Keras's."""
+    counts = {"train_step": 0, "test_step": 0}
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(keras.Model, name)
+
+        def step(self: keras.Model, *args: Any) -> Any:
+            counts[name] += 1
+            return original(self, *args)
+
+        return step
+
+    for name in counts:
+        monkeypatch.setattr(keras.Model, name, counted(name))
+    return counts
+
+
+def layers(**changes: Any) -> list[keras.Layer]:
+    return [
+        keras.Input((8,)),
+        keras.layers.Dense(changes.get("units", 6), activation=changes.get("activation", "relu")),
+        changes.get("normalization") or keras.layers.BatchNormalization(),
+        keras.layers.Dropout(changes.get("dropout", 0.5)),
+        keras.layers.Dense(3, activation="softmax", kernel_regularizer=changes.get("regularizer"), name="head"),
+    ]
+
+
+def build(learning_rate: Any = 0.01, weight_decay: float = 0.01, **changes: Any) -> keras.Model:
+    optimizer = changes.get("optimizer") or keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+    model = keras.Sequential(layers(**changes))
+    model.compile(
+        optimizer,
+        changes.get("loss", "sparse_categorical_crossentropy"),
+        metrics=changes.get("metrics", ["accuracy"]),
+        **changes.get("compile", {}),
+    )
+    return model
+
+
+def train(model: keras.Model, seed: int) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+    """History and state after two epochs, shuffled."""
+    keras.utils.set_random_seed(seed)
+    history = model.fit(
+        X, Y, batch_size=16, epochs=2, validation_data=(X[:32], Y[:32]), validation_batch_size=16, verbose=0
+    )
+    return history.history, get_state(model)
+
+
+TRIALS = [
+    {"learning_rate": 0.01, "weight_decay": 0.01, "dropout": 0.5},
+    {"learning_rate": 0.1, "weight_decay": 0.2, "dropout": 0.1},
+    {"learning_rate": 0.003, "weight_decay": 0.0, "dropout": 0.3},
+    {"learning_rate": 0.03, "weight_decay": 0.5, "dropout": 0.9},
+    {"learning_rate": 0.01, "weight_decay": 0.01, "dropout": 0.5},
+]
+
+
+@pytest.mark.parametrize("compile_args", [{}, {"jit_compile": True}, {"steps_per_execution": 2}], ids=str)
+def test_five_trials_on_one_traced_model(compile_args: dict[str, Any], traces: dict[str, int]) -> None:
+    expected = []
+    for seed, trial in enumerate(TRIALS):
+        keras.utils.set_random_seed(seed)
+        expected.append(train(build(**trial, compile=compile_args), seed))
+    traced_afresh = dict(traces)
+    traces.update(train_step=0, test_step=0)
+    pool, models = ModelPool(), set()
+    for seed, trial in enumerate(TRIALS):
+        keras.utils.set_random_seed(seed)
+        pooled = pool.acquire(build(**trial, compile=compile_args))
+        assert pooled.reused == (seed > 0)
+        models.add(id(pooled.model))
+        history, state = train(pooled.model, seed)
+        pool.release(pooled)
+        tolerance = 2e-5 if compile_args.get("jit_compile", not TENSORFLOW) else 0  # XLA computes with constants ahead
+        assert list(history) == list(expected[seed][0])
+        for name, values in expected[seed][0].items():
+            np.testing.assert_allclose(history[name], values, rtol=0, atol=tolerance, err_msg=name)
+        assert list(state) == list(expected[seed][1])
+        for name, array in expected[seed][1].items():
+            np.testing.assert_allclose(state[name], array, rtol=0, atol=tolerance, err_msg=f"{seed} {name}")
+    assert len(models) == 1
+    # TensorFlow traces a step twice if the first time makes variables, as that of a training step does
+    assert traces == {"train_step": 2 if TENSORFLOW else 1, "test_step": 1}
+    assert traced_afresh == {name: 5 * count for name, count in traces.items()}
+
+
+def test_a_functional_model_with_two_inputs_and_outputs(traces: dict[str, int]) -> None:
+    def build(rate: float) -> keras.Model:
+        one, two = keras.Input((8,)), keras.Input((8,))
+        shared = keras.layers.Dense(4, activation="tanh")
+        noise = keras.layers.Dropout(rate)
+        joined = keras.layers.Concatenate()([noise(shared(one)), noise(shared(two))])
+        model = keras.Model([one, two], [keras.layers.Dense(1)(joined), keras.layers.Dense(2)(joined)])
+        model.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=rate),
+            ["mse", "mae"],
+            loss_weights=[1.0, 0.5],
+            metrics=[["mae"], [keras.metrics.MeanSquaredError()]],
+        )
+        return model
+
+    def train(model: keras.Model) -> tuple[list[float], list[np.ndarray]]:
+        y = [X[:, :1], X[:, :2]]
+        history = model.fit([X, X[::-1].copy()], y, batch_size=16, epochs=2, shuffle=False, verbose=0).history
+        return history["loss"], model.get_weights()
+
+    pool = ModelPool()
+    for rate in (0.5, 0.2):
+        keras.utils.set_random_seed(1)
+        expected = train(build(rate))
+        keras.utils.set_random_seed(1)
+        pooled = pool.acquire(build(rate))
+        actual = train(pooled.model)
+        pool.release(pooled)
+        assert pooled.reused == (rate == 0.2)
+        np.testing.assert_allclose(actual[0], expected[0], rtol=0, atol=0 if TENSORFLOW else 1e-6)
+        for one, other in zip(actual[1], expected[1], strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=0 if TENSORFLOW else 1e-6)
+    assert traces["train_step"] == 3 * (2 if TENSORFLOW else 1)  # two fresh ones, and one for the pool
+
+
+def schedule(rate: float) -> keras.optimizers.schedules.LearningRateSchedule:
+    return keras.optimizers.schedules.ExponentialDecay(0.1, 10, rate)
+
+
+def frozen() -> keras.Model:
+    model = build()
+    model.layers[0].trainable = False
+    return model
+
+
+def set_attribute(layer: int, name: str, value: Any) -> keras.Model:
+    model = build()
+    setattr(model.layers[layer], name, value)
+    return model
+
+
+def smoothed(value: float, later: bool = False) -> keras.Model:
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.0 if later else value)
+    if later:
+        loss._fn_kwargs["label_smoothing"] = value  # what the step reads, behind the back of get_config
+    return build(loss=loss)
+
+
+def sgd(**values: Any) -> keras.Model:
+    return build(optimizer=keras.optimizers.SGD(0.1, **values))
+
+
+DIFFERENT: dict[str, Callable[[], keras.Model]] = {
+    "as it is": build,
+    "units": lambda: build(units=7),
+    "activation": lambda: build(activation="tanh"),
+    "no dropout": lambda: build(dropout=0.0),
+    "all dropout": lambda: build(dropout=1.0),
+    "batch normalization": lambda: build(normalization=keras.layers.BatchNormalization(momentum=0.9)),
+    "layer normalization": lambda: build(normalization=keras.layers.LayerNormalization()),
+    "dropout in a wrapper": lambda: build(normalization=wrapped(0.5)),
+    "another dropout in a wrapper": lambda: build(normalization=wrapped(0.4)),
+    "regularizer": lambda: build(regularizer=keras.regularizers.L2(0.1)),
+    "regularizer's value": lambda: build(regularizer=keras.regularizers.L2(0.2)),
+    "frozen layer": frozen,
+    "attribute of a layer": lambda: set_attribute(1, "epsilon", 0.1),
+    "activation set later": lambda: set_attribute(0, "activation", keras.activations.gelu),
+    "adam": lambda: build(optimizer=keras.optimizers.Adam(0.01, weight_decay=0.01)),
+    "no weight decay": lambda: build(optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.01, beta_1=0.5)),
+    "clipnorm": lambda: build(optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.01, clipnorm=1.0)),
+    "sgd": sgd,
+    "sgd weight decay": lambda: sgd(weight_decay=0.1),
+    "momentum": lambda: sgd(momentum=0.5),
+    "another momentum": lambda: sgd(momentum=0.6),
+    "nesterov": lambda: sgd(momentum=0.5, nesterov=True),
+    "schedule": lambda: build(schedule(0.9)),
+    "another schedule": lambda: build(schedule(0.8)),
+    "loss": lambda: build(loss="mse"),
+    "loss object": lambda: build(loss=keras.losses.SparseCategoricalCrossentropy()),
+    "from logits": lambda: build(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+    "label smoothing": lambda: smoothed(0.1),
+    "another label smoothing": lambda: smoothed(0.2),
+    "label smoothing set later": lambda: smoothed(0.1, later=True),
+    "no metrics": lambda: build(metrics=None),
+    "metrics": lambda: build(metrics=["accuracy", "mae"]),
+    "metric's argument": lambda: build(metrics=[keras.metrics.SparseTopKCategoricalAccuracy(k=2)]),
+    "another metric's argument": lambda: build(metrics=[keras.metrics.SparseTopKCategoricalAccuracy(k=3)]),
+    "loss weights": lambda: build(compile={"loss_weights": [0.5]}),
+    "eager": lambda: build(compile={"run_eagerly": True}),
+    "compiled by XLA or not": lambda: build(compile={"jit_compile": TENSORFLOW}),
+    "steps per execution": lambda: build(compile={"steps_per_execution": 2}),
+}
+
+
+def wrapped(rate: float) -> keras.Layer:
+    reshape = [keras.layers.Reshape((2, 3)), keras.layers.TimeDistributed(keras.layers.Dropout(rate))]
+    return keras.Sequential([keras.Input((6,)), *reshape, keras.layers.Flatten()])
+
+
+def test_models_of_other_steps_have_other_signatures() -> None:
+    texts: dict[str | None, str] = {}
+    for name, make in DIFFERENT.items():
+        text = signature(make())
+        assert text is not None, name
+        assert text not in texts, (name, texts[text])
+        assert signature(make()) == text, name
+        texts[text] = name
+
+
+def test_precision_and_names_of_the_user_are_part_of_it() -> None:
+    texts = {signature(build())}
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_float16")
+        texts |= {signature(build()), signature(build())}
+        # a live rate is not possible everywhere in mixed precision: there it is part of the text
+        texts.add(signature(build(dropout=0.2)))
+    finally:
+        keras.config.set_dtype_policy(before)
+    texts.add(signature(keras.models.clone_model(build())))  # not compiled
+    assert len(texts) == (3 if TENSORFLOW else 4)
+    one, two = (keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name=name)]) for name in ("a", "b"))
+    one.compile("sgd", "mse")
+    two.compile("sgd", "mse")
+    assert signature(one) != signature(two)
+
+
+def hidden(strength: float) -> Callable[..., Any]:
+    """Functions that a config gives by name alone, here even by the name of one of Keras's own."""
+
+    def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+        return strength * keras.ops.mean(keras.ops.square(y_true - y_pred))
+
+    return mean_squared_error
+
+
+def relu(x: Any) -> Any:
+    return keras.ops.relu(x) * 2
+
+
+class MyDense(keras.layers.Dense):
+    pass
+
+
+class MyModel(keras.Sequential):
+    pass
+
+
+class MyLoss(keras.losses.Loss):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.mean(y_pred)
+
+
+class MySGD(keras.optimizers.SGD):
+    pass
+
+
+def adapted() -> keras.Layer:
+    layer = keras.layers.Normalization()
+    layer.adapt(X[:, :6])
+    return layer
+
+
+def with_own_step() -> keras.Model:
+    model = build()
+    model.train_step = lambda *args: keras.Model.train_step(model, *args)
+    return model
+
+
+def subclassed() -> keras.Model:
+    model = MyModel(layers())
+    model.compile("sgd", "mse")
+    return model
+
+
+def trained() -> keras.Model:
+    model = build()
+    model.train_on_batch(X, Y)
+    return model
+
+
+def compiled_after_training() -> keras.Model:
+    model = trained()
+    model.compile(model.optimizer, model.loss)
+    return model
+
+
+def not_built() -> keras.Model:
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def excluded() -> keras.Model:
+    optimizer = keras.optimizers.AdamW(0.01)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return build(optimizer=optimizer)
+
+
+NOT_SHAREABLE: dict[str, Callable[[], keras.Model]] = {
+    "loss": lambda: build(loss=hidden(2.0)),
+    "loss object": lambda: build(loss=MyLoss()),
+    "metric": lambda: build(metrics=[hidden(2.0)]),
+    "metric in an object": lambda: build(metrics=[keras.metrics.MeanMetricWrapper(hidden(2.0))]),
+    "activation of a Keras name": lambda: build(activation=relu),
+    "activation": lambda: build(activation=lambda x: x),
+    "lambda": lambda: build(normalization=keras.layers.Lambda(keras.activations.relu)),
+    "regularizer": lambda: build(regularizer=lambda w: keras.ops.sum(w)),
+    "layer": lambda: build(normalization=MyDense(3)),
+    "model": subclassed,
+    "optimizer": lambda: build(optimizer=MySGD(0.1)),
+    "slots that begin as the weights": lambda: build(optimizer=keras.optimizers.ScheduleFreeAdamW(0.1)),
+    "learning rate": lambda: build(lambda: 0.1),
+    "adapted preprocessing": lambda: build(normalization=adapted()),
+    "own train_step": with_own_step,
+    "trained": trained,
+    "compiled after training": compiled_after_training,
+    "not built": not_built,
+    "not compiled": lambda: keras.Sequential(layers()),
+    "weight decay by name": excluded,
+}
+
+
+@pytest.mark.parametrize("make", NOT_SHAREABLE.values(), ids=NOT_SHAREABLE)
+def test_what_is_not_all_keras_is_not_shared(make: Callable[[], keras.Model]) -> None:
+    model = make()
+    assert signature(model) is None
+    assert ModelPool().acquire(model) == PooledModel(model, None, reused=False)
+
+
+def test_a_model_in_use_is_not_handed_out_again() -> None:
+    pool = ModelPool()
+    first, second = pool.acquire(build()), pool.acquire(build())
+    assert first.model is not second.model
+    assert not second.reused
+    pool.release(first)
+    third = pool.acquire(build())
+    assert third.model is first.model
+    pool.release(second)
+    assert pool.acquire(build()).model is second.model
+
+
+def test_the_least_recently_used_are_evicted() -> None:
+    pool = ModelPool(max_models=2)
+    models = {}
+    for units in (1, 2, 1, 3):  # 2 is the least recently used one when 3 comes
+        pooled = pool.acquire(build(units=units))
+        models[units] = pooled.model
+        pool.release(pooled)
+    assert pool.acquire(build(units=1)).model is models[1]
+    assert pool.acquire(build(units=3)).model is models[3]
+    assert not pool.acquire(build(units=2)).reused
+
+
+def test_the_bound_on_bytes() -> None:
+    nbytes = sum(array.nbytes for array in get_state(build()).values())
+    for max_bytes, reused in ((nbytes, True), (nbytes - 1, False)):
+        pool = ModelPool(max_bytes=max_bytes)
+        pool.release(pool.acquire(build()))
+        assert pool.acquire(build()).reused == reused
+    with pytest.raises(ValueError, match="max_bytes=-1: must be >= 0; 0 shares nothing"):
+        ModelPool(max_bytes=-1)
+    model = build()
+    assert ModelPool(max_models=0).acquire(model) == PooledModel(model, None, reused=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pooled: setattr(pooled.model.layers[0], "trainable", False),
+        lambda pooled: setattr(pooled.model.layers[2], "rate", 0.1),
+        lambda pooled: setattr(pooled.model.optimizer, "beta_1", 0.5),
+        lambda pooled: pooled.model.compile(pooled.model.optimizer, pooled.model.loss),
+        lambda pooled: pooled.live.detach(),
+    ],
+    ids=["freezes", "sets a rate", "sets a beta", "compiles", "detaches"],
+)
+def test_a_model_that_a_callback_changed_is_dropped(change: Callable[[PooledModel], object]) -> None:
+    pool = ModelPool()
+    pooled = pool.acquire(build())
+    pooled.live.set({"layers.2.rate": 0.25, "optimizer.learning_rate": 0.5})  # no such change
+    change(pooled)
+    pool.release(pooled)
+    model = build()
+    assert pool.acquire(model).model is model
+
+
+def test_a_reused_model_has_forgotten_its_last_trial() -> None:
+    pool = ModelPool()
+    pooled = pool.acquire(build())
+    train(pooled.model, 0)
+    pooled.live.set({"layers.2.rate": 0.25, "optimizer.learning_rate": 0.5, "optimizer.weight_decay": 0.75})
+    pooled.model.stop_training = True
+    pool.release(pooled)
+    again = pool.acquire(build(learning_rate=0.25, weight_decay=0.125))
+    assert again.reused and again.live is not None
+    assert again.live.get() == {"optimizer.learning_rate": 0.25, "optimizer.weight_decay": 0.125, "layers.2.rate": 0.5}
+    assert not again.model.stop_training
+    assert all(not np.any(variable.numpy()) for variable in again.model.metrics_variables)
