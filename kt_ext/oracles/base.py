@@ -138,6 +138,7 @@ class SchedulerOracle(oracle_module.Oracle):
         self.end_order: list[str] = []
         self.best = float("inf")
         self._ended: set[str] = set()
+        self._unwritten: set[str] = set()
         self._interrupted: set[int] = set()
         self._failures_in_a_row = 0
         self._run_times.clear()
@@ -260,8 +261,7 @@ class SchedulerOracle(oracle_module.Oracle):
             if self.search.where[number] == RUNNING:
                 self._leave(number, trial.status, trial.message)
             self._finish(mine)
-            if self._trial_files is not None:
-                self._trial_files.write(mine)
+            self._write_trial(mine)
             self._display.on_trial_end(mine)
             # Last: the chief leaves when nobody is at work any more.
             for tuner_id in tuner_ids:
@@ -509,13 +509,21 @@ class SchedulerOracle(oracle_module.Oracle):
     @exclusive
     def save(self) -> None:
         """Write a snapshot, and ``oracle.json`` and ``trial.json`` as stock Keras Tuner reads them."""
-        if self._files is None or self._trial_files is None or not self._files.writing:
+        if self._files is None or not self._files.writing:
             return
-        self._files.snapshot(resume.state(self))
+        # First, and with those that a killed session may not have written: the next one looks after the snapshot only.
+        for trial_id in sorted(self._unwritten):
+            self._write_trial(self.trials[trial_id])
         for trial in self.ongoing_trials.values():
-            self._trial_files.write(trial)
+            self._write_trial(trial)
+        self._files.snapshot(resume.state(self))
         self._files.write_oracle(self.get_state())
         self._saved_lines = self._files.lines
+
+    def _write_trial(self, trial: Trial) -> None:
+        if self._trial_files is not None:
+            self._trial_files.write(trial)
+            self._unwritten.discard(trial.trial_id)
 
     @property
     def failing(self) -> bool:

@@ -161,6 +161,7 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
     if kind == "ask" and trial_id not in oracle.trials:
         oracle._new_trial(trial_id, event["values"])
     trial = oracle.trials[trial_id]
+    oracle._unwritten.add(trial_id)
     if kind == "tell":
         trials.record_metrics(trial, event["metrics"], event["epoch"], oracle.reader)
         oracle.best = min(oracle.best, event["objective"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import keras_tuner
 from keras_tuner.src.engine.trial import Trial
 
+from kt_ext.core.journal import Journal
 from kt_ext.oracles import ASHAOracle, SchedulerOracle
 from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, TRIAL_ID, own_values
 
@@ -86,17 +86,18 @@ class Workers:
             segment = hand_out(trial)
             self.handed_out.append(segment)
             yield
-            trial.status = "COMPLETED"
+            crash = None
             for epoch in range(segment.initial + 1, segment.until + 1):
                 metrics = self.curve(trial, epoch)
                 if isinstance(metrics, Exception):
-                    trial.status, trial.message = "INVALID", str(metrics)
+                    crash = metrics
                     break
                 answer = self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
                 self.reports.append((trial.trial_id, epoch, answer.status))
                 yield
                 if answer.status == "STOPPED":
                     break
+            trial.status, trial.message = ("COMPLETED", None) if crash is None else ("INVALID", str(crash))
             self.oracle.end_trial(over_the_wire(trial) if self.wire else trial)
             yield
 
@@ -140,12 +141,10 @@ def placed(oracle: SchedulerOracle, directory: Path | None, name: str = "project
 
 
 def journal(project: Path) -> list[dict[str, Any]]:
-    """The events of a project, without their times."""
-    events = []
-    for line in (project / "journal.jsonl").read_bytes().splitlines():
-        event = json.loads(line)["event"]
+    """The events of a project, without their times and without a torn last one."""
+    events = [event for _, event in Journal.read(project / "journal.jsonl")]
+    for event in events:
         del event["t"]
-        events.append(event)
     return events
 
 

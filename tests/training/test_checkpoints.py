@@ -189,6 +189,9 @@ def test_damage_is_reported_once_by_name_and_offset(tmp_path, warnings_of_kt_ext
     store.save(3, small_state(), {})
     assert store.latest().epoch == 3
     assert len(warnings_of_kt_ext()) == 2
+    (tmp_path / "epoch-00003.ckpt").write_bytes(b"")
+    assert store.latest().epoch == 1
+    assert len(warnings_of_kt_ext()) == 3
 
 
 def test_no_good_checkpoint_is_none(tmp_path, warnings_of_kt_ext):
@@ -299,6 +302,12 @@ def test_two_arrays_of_one_name_are_damage(tmp_path):
     header = {"epoch": 1, "meta": {}, "arrays": [GOOD_ROW, {**GOOD_ROW, "offset": 64}]}
     with pytest.raises(CheckpointDamaged, match="array 'a'"):
         forged(tmp_path, header, bytes(128)).load(1)
+
+
+def test_two_arrays_in_one_place_are_damage(tmp_path):
+    header = {"epoch": 1, "meta": {}, "arrays": [GOOD_ROW, {**GOOD_ROW, "name": "b"}]}
+    with pytest.raises(CheckpointDamaged, match="array 'b'"):
+        forged(tmp_path, header, bytes(64)).load(1)
 
 
 def test_damage_travels_between_processes(tmp_path):
