@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import keras_tuner
 from keras_tuner.engine import oracle as oracle_module
 
-from kt_ext.core.decision import Run, Wait
+from kt_ext.core.decision import Done, Run, Wait
 from kt_ext.core.durable import StorageError
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.core.search import DONE, FAILED, QUEUED, RUNNING, Event, Search
@@ -139,7 +139,9 @@ class SchedulerOracle(oracle_module.Oracle):
         self.best = float("inf")
         self._ended: set[str] = set()
         self._unwritten: set[str] = set()
-        self._interrupted: set[int] = set()
+        self._interrupted: set[int] = set()  # told to stop by a budget
+        self._leaving: set[int] = set()  # told to stop by the scheduler; their workers have not said that they did
+        self._decided: list[Run] = []  # recorded, for trials that are still leaving the worker before
         self._failures_in_a_row = 0
         self._run_times.clear()
         self._saved_lines = 0
@@ -182,11 +184,11 @@ class SchedulerOracle(oracle_module.Oracle):
             self.tuner_ids.add(tuner_id)
             self.stop_reason = self._why_stop(in_flight=self._in_flight)
             if self.stop_reason is not None:
+                for postponed in self._decided:
+                    self._append(self.search.end(postponed.trial_id, QUEUED))
+                self._decided.clear()
                 return self._dismiss(tuner_id)
-            events, decision = self.search.ask(self.space)
-            for event in events:
-                self._append(event)
-            self._sync()
+            decision = self._decide()
             if isinstance(decision, Run):
                 trial = self._hand_out(decision)
                 self.ongoing_trials[tuner_id] = trial
@@ -232,6 +234,7 @@ class SchedulerOracle(oracle_module.Oracle):
             self._display.on_report(trial, step, objective, decision)
             if not isinstance(decision, Run):
                 self._sync()
+                self._leaving.add(number)
                 return reply(trial, Status.STOPPED)
             if "until" in event or "restore" in event or "values" in event:
                 self._sync()
@@ -258,7 +261,9 @@ class SchedulerOracle(oracle_module.Oracle):
         with self._recorded():
             mine.message = trial.message
             self._take_values(number, mine, trial)
-            if self.search.where[number] == RUNNING:
+            if number in self._leaving:
+                self._leaving.remove(number)
+            else:
                 self._leave(number, trial.status, trial.message)
             self._finish(mine)
             self._write_trial(mine)
@@ -291,10 +296,25 @@ class SchedulerOracle(oracle_module.Oracle):
 
     # The steps of the three
 
+    def _decide(self) -> Run | Wait | Done:
+        """What a free worker does, on record; a trial that pauses may be wanted before its worker has let go of it."""
+        for postponed in self._decided:
+            if postponed.trial_id not in self._leaving:
+                self._decided.remove(postponed)
+                return postponed
+        while True:
+            events, decision = self.search.ask(self.space)
+            for event in events:
+                self._append(event)
+            self._sync()
+            if not isinstance(decision, Run) or decision.trial_id not in self._leaving:
+                return decision
+            self._decided.append(decision)
+
     @property
     def _in_flight(self) -> int:
         """Workers that are training an epoch now."""
-        return self.search.running - len(self._interrupted)
+        return self.search.running - len(self._interrupted) - len(self._decided)
 
     @property
     def _takes_reports(self) -> bool:
@@ -304,7 +324,8 @@ class SchedulerOracle(oracle_module.Oracle):
     def _is_training(self, trial_id: str) -> bool:
         """Whether a worker is to train the trial: it was not told to stop, nor was the search taken over since."""
         number = int(trial_id)
-        return self.search.where[number] == RUNNING and number not in self._interrupted and self._takes_reports
+        told_to_stop = number in self._interrupted or number in self._leaving
+        return self.search.where[number] == RUNNING and not told_to_stop and self._takes_reports
 
     def _why_stop(self, in_flight: int) -> str | None:
         if self.failing:

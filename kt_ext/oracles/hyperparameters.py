@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,14 +48,22 @@ def _domain(hp: Any) -> Domain:
     raise TypeError(f"hyperparameter {hp.name!r} is a {type(hp).__name__}: use Float, Int, Choice, Boolean or Fixed")
 
 
+def from_entries(entries: Iterable[Mapping[str, Any]]) -> keras_tuner.HyperParameters:
+    """The HyperParameters of ``get_config()["space"]``, without values.
+
+    Keras Tuner's own ``from_config`` leaves objects in the dicts it is given, so that they are JSON no more.
+    """
+    return keras_tuner.HyperParameters.from_config({"space": copy.deepcopy(list(entries)), "values": {}})
+
+
 def with_values(space: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
     """A copy of ``space`` holding ``values``.
 
     ``HyperParameters.copy`` serialises every entry (milliseconds at 200 of them). The entries themselves are never
     changed after they are registered, so sharing them is safe; only the containers are copied.
     """
-    copy = keras_tuner.HyperParameters()
-    copy._hps = collections.defaultdict(list, {name: list(same_name) for name, same_name in space._hps.items()})
-    copy._space = list(space._space)
-    copy.values = dict(values)
-    return copy
+    same = keras_tuner.HyperParameters()
+    same._hps = collections.defaultdict(list, {name: list(same_name) for name, same_name in space._hps.items()})
+    same._space = list(space._space)
+    same.values = dict(values)
+    return same

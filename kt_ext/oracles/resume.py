@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import keras_tuner
-
 from kt_ext._version import __version__
 from kt_ext.core.search import RUNNING, Event
 from kt_ext.oracles import trials
-from kt_ext.oracles.hyperparameters import to_space
+from kt_ext.oracles.hyperparameters import from_entries, to_space
 
 if TYPE_CHECKING:
     from kt_ext.oracles.base import SchedulerOracle
@@ -82,7 +80,7 @@ def _begin(oracle: SchedulerOracle, head: Event) -> None:
     oracle._clear()
     oracle._digits = head["digits"]
     oracle.header = head
-    oracle.hyperparameters = keras_tuner.HyperParameters.from_config({"space": head["space"], "values": {}})
+    oracle.hyperparameters = from_entries(head["space"])
 
 
 def _check_same(oracle: SchedulerOracle, head: Event) -> None:
@@ -99,7 +97,7 @@ def _check_same(oracle: SchedulerOracle, head: Event) -> None:
         differences.append(f"seed: {head['seed']} -> {oracle.given_seed}")
     differences += _changed("scheduler", _settings(head["scheduler"]), _settings(oracle._pristine.state()))
     if oracle.asked_for.space:
-        begun_with = keras_tuner.HyperParameters.from_config({"space": head["space"], "values": {}})
+        begun_with = from_entries(head["space"])
         differences += to_space(begun_with.space).difference(to_space(oracle.asked_for.space))
     if differences:
         raise ValueError(
@@ -126,7 +124,7 @@ def _objective(oracle: SchedulerOracle) -> str:
 
 
 def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
-    oracle.hyperparameters = keras_tuner.HyperParameters.from_config({"space": snapshot["space"], "values": {}})
+    oracle.hyperparameters = from_entries(snapshot["space"])
     oracle._space = None
     configuration = snapshot["search"]["scheduler"].get("configuration", {})
     if "max_trials" in configuration:
@@ -146,7 +144,7 @@ def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
 def _apply(oracle: SchedulerOracle, event: Event) -> None:
     kind = event["e"]
     if kind == "space":
-        entries = keras_tuner.HyperParameters.from_config({"space": event["entries"], "values": {}})
+        entries = from_entries(event["entries"])
         oracle.hyperparameters.merge(entries.space)
         oracle._space = None
         return

@@ -28,6 +28,10 @@ def infer_direction(objective: str) -> str:
     raise ValueError(f"objective={objective!r}: its direction cannot be told from its name; give direction='min' or 'max'")
 
 
+class EpochOutOfOrder(ValueError):
+    """A training does not begin at the epoch where the last one ended."""
+
+
 class TuningCallback(keras.callbacks.Callback):
     """Watches one training: stops it early, keeps its best weights, saves a checkpoint after each epoch.
 
@@ -89,6 +93,7 @@ class TuningCallback(keras.callbacks.Callback):
         self._beside = tuple(beside)
         self._store = directory if directory is None or isinstance(directory, CheckpointStore) else CheckpointStore(directory)
         self._counters: list[dict[str, Any]] | None = None
+        self._reset: list[dict[str, Any]] = [{} for _ in self._beside]
         self._best_state: dict[str, Any] | None = None
         self._waited = 0
         self._reference = math.inf
@@ -120,10 +125,19 @@ class TuningCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Keras's own callbacks reset themselves here: give them back what they had counted."""
         self.stopped = None
+        self._reset = [dict(vars(callback)) for callback in self._beside]
         if self._counters is not None:
             for callback, counters in zip(self._beside, self._counters, strict=False):
                 vars(callback).update(counters)
             self._counters = None
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Raises EpochOutOfOrder where the training does not go on from the epochs that are done."""
+        if epoch != self.epochs_done:
+            raise EpochOutOfOrder(
+                f"initial_epoch={epoch}: must be {self.epochs_done}, the epochs that are done; pass initial_epoch on to "
+                "fit, and give each training a TuningCallback of its own"
+            )
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save, report, obey."""
@@ -182,7 +196,7 @@ class TuningCallback(keras.callbacks.Callback):
         assert self._store is not None
         meta = {
             "logs": self.logs,
-            "callbacks": [_plain_counters(callback) for callback in self._beside],
+            "callbacks": [_counters(*pair) for pair in zip(self._beside, self._reset, strict=True)],
             "build_config": model.get_build_config(),
         }
         self._store.save(done, get_state(model), meta)
@@ -209,11 +223,23 @@ def _by_name(objective: str, direction: str) -> Callable[[Logs], float | None]:
     return minimised
 
 
-def _plain_counters(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """The numbers, words and flags a callback counts with; what is not JSON stays behind."""
+def _counters(callback: keras.callbacks.Callback, reset: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers, words and flags that changed since the training began; what is not JSON stays behind.
+
+    What has not changed are the user's settings, which may be others when the training goes on. Nor is ``min_delta`` a
+    counter, though it changes: Keras turns its sign when the callback, new or not, sees its first epoch.
+    """
     counters = {}
     for name, value in vars(callback).items():
-        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
-        if plain is None or isinstance(plain, (bool, int, float, str)):
+        plain, before = _plain(value), _plain(reset.get(name))
+        if plain is not _NOT_PLAIN and before is not _NOT_PLAIN and plain != before and name != "min_delta":
             counters[name] = plain
     return counters
+
+
+_NOT_PLAIN = object()
+
+
+def _plain(value: Any) -> Any:
+    scalar = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+    return scalar if scalar is None or isinstance(scalar, (bool, int, float, str)) else _NOT_PLAIN

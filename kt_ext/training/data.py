@@ -29,7 +29,7 @@ from kt_ext.training.arrays import (
     weighs_outputs,
     with_weights,
 )
-from kt_ext.training.shuffling import Order, ShuffledBatches, tf_pipeline
+from kt_ext.training.shuffling import Order, ShuffledBatches, tf_in_order, tf_pipeline
 
 _FIT_PARAMETERS = (
     *("x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split", "validation_data", "shuffle"),
@@ -86,6 +86,7 @@ class ResumableData:
 
     def __init__(self) -> None:
         self._prepared: _Prepared | None = None
+        self._validation: _Validation | None = None
 
     def fit_arguments(
         self,
@@ -115,9 +116,6 @@ class ResumableData:
         if fit.get("batch_size") and not fit.get("validation_batch_size"):
             changed["validation_batch_size"] = fit["batch_size"]
         samples = _training_samples(fit)
-        if _is_split(fit):
-            changed["validation_data"] = packed(rows(data, slice(samples, None)))
-
         order = Order(seed, samples, fit.get("batch_size") or _KERAS_BATCH_SIZE, fit["initial_epoch"], fit["epochs"])
         # One iterator gives the batches of all epochs. A call of the compiled step that takes several must not reach
         # into the next epoch; where it would, the iterator ends with the epoch, and must be told which one it is.
@@ -125,8 +123,11 @@ class ResumableData:
         on_tensorflow = in_one and keras.backend.backend() == "tensorflow"
         prepared = self._prepare(data, samples, fit.get("class_weight"), on_tensorflow)
         changed["shuffle"] = False
+        if _is_split(fit):
+            changed["validation_data"] = prepared.held_out
         if on_tensorflow:
             changed["x"] = prepared.tf_dataset(order)
+            self._validate_from_dataset(changed)
         else:
             changed["x"] = batches = ShuffledBatches(prepared.arrays, order, in_one)
         if in_one:
@@ -135,6 +136,24 @@ class ResumableData:
             changed["callbacks"] = _with_callback(fit.get("callbacks"), batches.begin_epoch)
         return changed
 
+    def _validate_from_dataset(self, fit: dict[str, Any]) -> None:
+        """Put a dataset in the place of validation arrays: Keras would convert them and trace a pipeline in each fit."""
+        data = fit.get("validation_data")
+        leaves = keras.tree.flatten(data)
+        if not isinstance(data, (tuple, list)) or fit.get("validation_steps") is not None:
+            return
+        if not all(leaf is not None and is_array(leaf) for leaf in leaves):
+            return
+        if len({int(leaf.shape[0]) for leaf in leaves}) != 1 or not leaves[0].shape[0]:
+            return
+        batch_size = fit.pop("validation_batch_size", None) or _KERAS_BATCH_SIZE
+        made_of = keras.tree.map_structure(id, data), batch_size
+        if self._validation is None or self._validation.made_of != made_of:
+            self._validation = None
+            tensors = keras.tree.lists_to_tuples(keras.tree.map_structure(to_tensor, tuple(data)))
+            self._validation = _Validation(made_of, data, tf_in_order(tensors, int(leaves[0].shape[0]), batch_size))
+        fit["validation_data"] = self._validation.dataset
+
     def _prepare(self, data: Data, samples: int, class_weight: Any, on_tensorflow: bool) -> _Prepared:
         weights = None if class_weight is None else dict(class_weight)
         made_of = (keras.tree.map_structure(id, data), samples, weights, on_tensorflow)
@@ -142,7 +161,8 @@ class ResumableData:
             self._prepared = None  # so that the memory of the last is free before the next is made
             used = packed(with_weights(rows(data, slice(samples)), class_weight))
             arrays = keras.tree.map_structure(to_tensor if on_tensorflow else to_numpy, used)
-            self._prepared = _Prepared(made_of, data, keras.tree.lists_to_tuples(arrays))
+            held_out = packed(rows(data, slice(samples, None)))
+            self._prepared = _Prepared(made_of, data, keras.tree.lists_to_tuples(arrays), held_out)
         return self._prepared
 
 
@@ -153,18 +173,29 @@ class _Prepared:
     Attributes:
         made_of: identifies the originals and what was done to them; ``originals`` keeps their ids from being reused.
         arrays: the training data as a tuple of x, or x and y, or x, y and sample_weight.
+        held_out: the rest of the data, which ``validation_split`` validates on.
         tf_pipelines: by batch size.
     """
 
     made_of: Any
     originals: Any
     arrays: Any
+    held_out: Any
     tf_pipelines: dict[int, Callable[[Order], Any]] = field(default_factory=dict)
 
     def tf_dataset(self, order: Order) -> Any:
         if order.batch_size not in self.tf_pipelines:
             self.tf_pipelines[order.batch_size] = tf_pipeline(self.arrays, order.samples, order.batch_size)
         return self.tf_pipelines[order.batch_size](order)
+
+
+@dataclass(frozen=True)
+class _Validation:
+    """Validation data as a dataset; ``made_of`` and ``originals`` as above."""
+
+    made_of: Any
+    originals: Any
+    dataset: Any
 
 
 def _by_name(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,10 +32,7 @@ def tf_pipeline(arrays: Any, samples: int, batch_size: int) -> Callable[[Order],
     """
     import tensorflow as tf
 
-    options = tf.data.Options()
-    # As Keras: rewriting the graph costs more than it gains, and shards are made of the batches.
-    options.experimental_optimization.apply_default_optimizations = False
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options = _options()
     in_full_batches = samples // batch_size * batch_size
 
     def dataset(seed: Any, first: Any, last: Any) -> Any:
@@ -63,6 +60,30 @@ def tf_pipeline(arrays: Any, samples: int, batch_size: int) -> Callable[[Order],
         return traced(*numbers).with_options(options)  # options set inside would not be seen by a strategy
 
     return dataset_of
+
+
+def tf_in_order(arrays: Any, samples: int, batch_size: int) -> Any:
+    """A ``tf.data.Dataset`` of the batches of these tensors in their order; the last may be smaller."""
+    import tensorflow as tf
+
+    def batch(step: Any) -> Any:
+        rows = slice(step * batch_size, (step + 1) * batch_size)
+        return keras.tree.map_structure(lambda array: array[rows], arrays)
+
+    with tf.device("CPU:0"):
+        steps = tf.data.Dataset.range(math.ceil(samples / batch_size))
+        dataset = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return dataset.with_options(_options())
+
+
+def _options() -> Any:
+    """As Keras: rewriting the graph costs more than it gains, and shards are made of the batches."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
 
 
 class ShuffledBatches(keras.utils.PyDataset):

@@ -95,12 +95,13 @@ class SegmentTuner(keras_tuner.Tuner):
                 f"executions_per_trial={executions_per_trial}: executions run one after the other, so a scheduler that "
                 "stops trials in flight would decide after all but one have run in full; use variant='promotion' or 1"
             )
+        # A worker never removes what the chief and the other workers have written.
+        overwrite = overwrite and not self._is_worker()
         if overwrite:
             _check_free(Path(directory or ".") / (project_name or "untitled_project"))
         self._own_oracle = oracle
         self.models = TrialModels(share_models)
         self._data = ResumableData()
-        # A worker never removes what the chief and the other workers have written.
         super().__init__(
             oracle=oracle,
             hypermodel=hypermodel,
@@ -113,7 +114,7 @@ class SegmentTuner(keras_tuner.Tuner):
             project_name=project_name,
             logger=logger,
             tuner_id=tuner_id,
-            overwrite=overwrite and not self._is_worker(),
+            overwrite=overwrite,
             executions_per_trial=executions_per_trial,
         )
 

@@ -97,7 +97,12 @@ class Segment:
         tuner, hypermodel = self.tuner, self.tuner.hypermodel
         if type(hypermodel).fit is keras_tuner.HyperModel.fit:  # else it may want the arrays themselves
             args, kwargs = tuner._data.fit_arguments(
-                args, kwargs, seed=self._seed, initial_epoch=done, epochs=self._until
+                args,
+                kwargs,
+                seed=self._seed,
+                initial_epoch=done,
+                epochs=self._until,
+                steps_per_execution=model.steps_per_execution,
             )
         kwargs = {**kwargs, "callbacks": callbacks, "initial_epoch": done, "epochs": self._until}
         kwargs.setdefault("verbose", tuner._fit_verbose)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from oracles.oracle_driving import LOSS, HandOut, Workers, asha, by_values, hand_out, over_the_wire, placed
 
@@ -159,3 +161,34 @@ def test_arguments_are_checked():
         ASHAOracle(LOSS, factor=1)
     with pytest.raises(RuntimeError, match="decides in create_trial"):
         asha().populate_space("0")
+
+
+def test_a_trial_is_not_handed_out_before_its_worker_has_let_go_of_it():
+    oracle = asha(max_trials=3)
+    trials = {name: oracle.create_trial(name) for name in "abc"}
+    for name, loss in (("a", 0.9), ("c", 0.5), ("b", 0.1)):
+        assert oracle.update_trial(trials[name].trial_id, {"loss": loss}, step=1).status == "STOPPED"
+    oracle.end_trial(trials["a"])
+    assert oracle.create_trial("a").status == "IDLE"  # trial 1 is promoted, and still with worker b
+    assert oracle.update_trial("1", {"loss": 0.0}, step=2).status == "STOPPED"
+    oracle.end_trial(trials["b"])
+    assert hand_out(oracle.create_trial("a")) == HandOut("1", 1, 3, "1")
+    assert oracle.create_trial("b").status == "IDLE"
+    oracle.end_trial(trials["c"])
+    assert oracle.update_trial("1", {"loss": 0.1}, step=2).status == "RUNNING"
+
+
+def test_a_budget_that_ends_while_a_promoted_trial_waits():
+    oracle = asha(max_trials=3, max_total_epochs=4)
+    trials = {name: oracle.create_trial(name) for name in "abc"}
+    for name, loss in (("a", 0.9), ("c", 0.5), ("b", 0.1)):
+        oracle.update_trial(trials[name].trial_id, {"loss": loss}, step=1)
+    oracle.end_trial(trials["a"])
+    assert oracle.create_trial("a").status == "IDLE"
+    oracle.budget = replace(oracle.budget, max_total_epochs=3)  # as if time had run out
+    assert oracle.create_trial("a").status == "STOPPED"
+    for name in "bc":
+        oracle.end_trial(trials[name])
+        assert oracle.create_trial(name).status == "STOPPED"
+    assert oracle.search.where == {0: "paused", 1: "queued", 2: "paused"}
+    assert (oracle.tuner_ids, oracle.ongoing_trials) == (set(), {})

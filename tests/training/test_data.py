@@ -31,6 +31,17 @@ def batches(args: tuple, kwargs: dict) -> list:
     return [keras.tree.map_structure(keras.ops.convert_to_numpy, batch) for batch in args[0]]
 
 
+def validation_arrays(fit: dict) -> list[np.ndarray]:
+    """The validation data as whole arrays: on TensorFlow they are a dataset of batches."""
+    if not ON_TENSORFLOW:
+        return [np.asarray(array) for array in fit["validation_data"]]
+    return [np.concatenate(parts) for parts in zip(*fit["validation_data"].as_numpy_iterator(), strict=True)]
+
+
+def validation_batch_sizes(fit: dict) -> list[int]:
+    return [len(batch[1]) for batch in fit["validation_data"].as_numpy_iterator()]
+
+
 def orders(*args: Any, **kwargs: Any) -> list[list[list[int]]]:
     """For each epoch its batches, each as the targets in it; the targets are the numbers of the samples."""
     args, fit = resumable(*args, **kwargs)
@@ -213,19 +224,19 @@ def test_validation_split_is_that_of_keras(split):
     _, fit = resumable(x, y, sample_weight=y * 1.0, batch_size=5, validation_split=split, last=1)
     args, without = resumable(x, y, batch_size=5, validation_split=split, last=1)
     training = sorted(itertools.chain(*(batch[1].tolist() for batch in batches(args, without))))
-    validation = without["validation_data"][1].tolist()
+    inputs, targets = validation_arrays(without)
+    validation = targets.tolist()
     assert training + validation == y.tolist()
     assert [sorted(seen[: len(training)]), seen[len(training) :]] == [training, validation]
-    assert without["validation_data"][0].tolist() == x[validation].tolist()
-    assert len(without["validation_data"]) == 2
-    assert fit["validation_data"][2].tolist() == validation
+    assert inputs.tolist() == x[validation].tolist()
+    assert validation_arrays(fit)[2].tolist() == validation
     assert "validation_split" not in fit
 
 
 def test_validation_data_of_the_user_win_over_a_split():
     data = (x, y)
     args, fit = resumable(x, y, validation_split=0.5, validation_data=data, last=1)
-    assert fit["validation_data"] is data
+    assert [array.tolist() for array in validation_arrays(fit)] == [x.tolist(), y.tolist()]
     assert len(batches(args, fit)[0][1]) == SAMPLES
 
 
@@ -240,7 +251,12 @@ def test_validation_data_of_the_user_win_over_a_split():
 )
 def test_validation_batch_size_stays_what_it_was(given, expected):
     _, fit = resumable(x, y, validation_data=(x, y), **given)
-    assert fit.get("validation_batch_size") == expected
+    if ON_TENSORFLOW:
+        size = expected or 32
+        assert validation_batch_sizes(fit) == [size] * (SAMPLES // size) + [SAMPLES % size]
+        assert "validation_batch_size" not in fit
+    else:
+        assert fit.get("validation_batch_size") == expected
     assert "batch_size" not in fit
 
 
@@ -406,9 +422,10 @@ def test_the_same_arrays_are_converted_once(monkeypatch):
     assert len(converted) == 2
 
     assert len(orders_of(doubles, y, batch_size=5, validation_split=0.5)) == 6
-    assert len(converted) == 4
+    held_out = 2 if ON_TENSORFLOW else 0
+    assert len(converted) == 4 + held_out
     assert orders_of(doubles.copy(), y + 1, batch_size=5, last=1) == [[n + 1 for n in batch] for batch in whole[:5]]
-    assert len(converted) == 6
+    assert len(converted) == 6 + held_out
     weighted = {0: 2.0}
     orders_of(doubles, y, class_weight=weighted)
     before = len(converted)
@@ -466,3 +483,23 @@ def test_two_replicas_have_the_losses_of_keras_in_the_same_order():
     environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run([sys.executable, "-c", DISTRIBUTED], capture_output=True, text=True, env=environment)
     assert done.stdout == "same 3\n", done.stderr
+
+
+@pytest.mark.tensorflow
+def test_validation_data_are_converted_once_for_all_fits():
+    data = ResumableData()
+    fits = [data.fit_arguments((x, y), given, seed=s, initial_epoch=0, epochs=1)[1] for given in ARGUMENTS for s in (1, 2)]
+    first, again, other, other_again = (fit["validation_data"] for fit in fits)
+    assert first is again
+    assert other is other_again
+    assert first is not other
+
+
+ARGUMENTS = ({"validation_data": (x, y)}, {"validation_split": 0.5})
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("given", [{"validation_steps": 1}, {"validation_data": None}])
+def test_other_validation_data_stay_as_they_are(given):
+    fit = {"validation_data": (x, y), **given}
+    assert resumable(x, y, **fit)[1]["validation_data"] is fit["validation_data"]

@@ -99,7 +99,7 @@ def test_another_tuner_goes_on(case):
     assert_same_epochs(epochs_of(second), unbroken)
 
 
-def test_without_shared_models(case):
+def test_without_shared_models(case, request):
     build_model, callbacks, directory, unbroken = case
     tuner = search(tuner_of(build_model, directory, "unshared", share_models=False), callbacks)
     assert_same_epochs(epochs_of(tuner), unbroken)
