@@ -396,10 +396,14 @@ class SchedulerOracle(oracle_module.Oracle):
 
     def _take_values(self, number: int, mine: Trial, theirs: Trial) -> None:
         """Values that appeared while building or fitting come back with the worker's copy: record them."""
-        if mine.hyperparameters is not theirs.hyperparameters:
-            mine.hyperparameters.merge(theirs.hyperparameters.space, overwrite=False)
-            mine.hyperparameters.values.update(own_values(theirs.hyperparameters.values))
-        values = own_values(mine.hyperparameters.values)
+        hp = mine.hyperparameters
+        if hp is not theirs.hyperparameters:
+            hp.merge(theirs.hyperparameters.space, overwrite=False)
+            hp.values.update(own_values(theirs.hyperparameters.values))
+            # Keras Tuner's wire adds the defaults of all that would be active if their parents had their defaults.
+            for name in {entry.name for entry in hp.space if not hp.is_active(entry.name)}:
+                hp.values.pop(name, None)
+        values = own_values(hp.values)
         if values != self.search.history.values(number):
             self.search.history.assign(number, values)
             self._append({"e": "values", "trial": number, "values": values})

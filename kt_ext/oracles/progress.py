@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ class Progress:
         epoch, max_epochs = search.history.epochs_of(number), self.oracle.scheduler.max_epochs
         name = self.oracle.objective.name
         value = self._last.get(trial.trial_id)
-        shown = f"{name} {value[1]:.5g}" if value is not None else f"no {name}"
+        shown = f"{name} {_number(value[1])}" if value is not None else f"no {name}"
         where = search.where[number]
         word = "paused" if where == PAUSED else "to be continued" if where == QUEUED else where
         best = search_best(self.oracle)
@@ -115,7 +116,7 @@ class Progress:
         for trial in self.oracle.ongoing_trials.values():
             epoch, value = self._last.get(trial.trial_id, (0, None))
             until = trial.hyperparameters.values.get(EPOCHS, "?")
-            table.add_row(trial.trial_id, f"{epoch}/{until}", "-" if value is None else f"{value:.5g}", _values(trial))
+            table.add_row(trial.trial_id, f"{epoch}/{until}", "-" if value is None else _number(value), _values(trial))
         rungs = "  ".join(
             f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}"
             for row in rung_rows(self.oracle)
@@ -127,6 +128,10 @@ class Progress:
 def search_best(oracle: SchedulerOracle) -> str:
     """The best objective so far in its own units, as text."""
     return "-" if oracle.best == float("inf") else f"{oracle.reader.in_own_units(oracle.best):.5g}"
+
+
+def _number(objective: float) -> str:
+    return f"{objective:.5g}" if math.isfinite(objective) else "not finite"
 
 
 def _values(trial: Trial) -> str:

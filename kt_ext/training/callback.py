@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from kt_ext.training.checkpoints import Checkpoint, CheckpointStore
-from kt_ext.training.state import get_state, set_state
+from kt_ext.training.state import get_state, set_state, strategy_scope
 
 Logs = Mapping[str, float]
 
@@ -25,7 +25,9 @@ def infer_direction(objective: str) -> str:
         return "min"
     if any(word in name for word in _LARGER_IS_BETTER):
         return "max"
-    raise ValueError(f"objective={objective!r}: its direction cannot be told from its name; give direction='min' or 'max'")
+    raise ValueError(
+        f"objective={objective!r}: its direction cannot be told from its name; give direction='min' or 'max'"
+    )
 
 
 class EpochOutOfOrder(ValueError):
@@ -48,11 +50,12 @@ class TuningCallback(keras.callbacks.Callback):
         direction: ``"min"``, ``"max"``, or ``"auto"`` to tell it from the metric's name.
         patience: stop after so many epochs without an improvement; None never does.
         min_delta: how much better counts as an improvement, >= 0, in units of the objective.
-        restore_best: when the training ends, put back the weights of the best epoch.
+        restore_best: when the training ends, put back the weights of the best epoch. Like ``patience`` it needs the
+            objective at every epoch.
         directory: where checkpoints are kept (the last two and the best), or a CheckpointStore; None keeps none.
         report: called with the number of epochs done and the logs after each epoch that has the objective, when its
             checkpoint is safe on disk; True stops the training.
-        beside: callbacks whose plain counters (e.g. ReduceLROnPlateau's ``wait``) are saved and restored with the model.
+        beside: callbacks whose plain counters (e.g. ReduceLROnPlateau's ``wait``) are saved and restored with it.
 
     Attributes:
         best: the best value so far, minimised; ``inf`` before the first.
@@ -63,6 +66,7 @@ class TuningCallback(keras.callbacks.Callback):
 
     Raises:
         ValueError: an argument is out of range.
+        EpochOutOfOrder: while training, where it does not go on from the epochs that are done.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class TuningCallback(keras.callbacks.Callback):
         self._restore_best = restore_best
         self._report = report
         self._beside = tuple(beside)
-        self._store = directory if directory is None or isinstance(directory, CheckpointStore) else CheckpointStore(directory)
+        self._store = (
+            directory if directory is None or isinstance(directory, CheckpointStore) else CheckpointStore(directory)
+        )
         self._counters: list[dict[str, Any]] | None = None
         self._reset: list[dict[str, Any]] = [{} for _ in self._beside]
         self._best_state: dict[str, Any] | None = None
@@ -104,7 +110,7 @@ class TuningCallback(keras.callbacks.Callback):
         self.stopped: str | None = None
 
     def restore(self, model: keras.Model, at_most: int | None = None) -> int:
-        """Put the last good checkpoint, not beyond epoch ``at_most``, into a compiled model; returns its epoch, or 0."""
+        """Put the last good checkpoint, up to epoch ``at_most``, into a compiled model; returns its epoch, or 0."""
         checkpoint = self._store.latest(at_most) if self._store is not None else None
         if checkpoint is None:
             return 0
@@ -132,24 +138,27 @@ class TuningCallback(keras.callbacks.Callback):
             self._counters = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Raises EpochOutOfOrder where the training does not go on from the epochs that are done."""
+        """Refuse a training that does not go on from the epochs that are done."""
         if epoch != self.epochs_done:
             raise EpochOutOfOrder(
-                f"initial_epoch={epoch}: must be {self.epochs_done}, the epochs that are done; pass initial_epoch on to "
-                "fit, and give each training a TuningCallback of its own"
+                f"initial_epoch={epoch}: must be {self.epochs_done}, the epochs that are done; pass initial_epoch on "
+                "to fit, and give each training a TuningCallback of its own"
             )
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save, report, obey."""
+        if self.stopped is not None:  # a training loop of the user's own, that goes on all the same
+            return
+        self.on_epoch_begin(epoch)  # such a loop may not have called it
         done = epoch + 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         self.logs.append(values)
         self.epochs_done = done
         value = self._minimised(values)
-        if value is None and self._patience is not None:
+        if value is None and (self._patience is not None or self._restore_best):
             raise ValueError(
                 f"objective={self._objective!r} is not among the logs of epoch {done} ({', '.join(sorted(values))}); "
-                "name one of these, or give validation_data"
+                "name one of these, give validation_data, or leave validation_freq at 1"
             )
         improved = self._compare(done, value)
         self._save(done, improved)
@@ -207,7 +216,8 @@ class TuningCallback(keras.callbacks.Callback):
 def restore_model(model: keras.Model, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's state into a compiled model, creating the weights of one that had no input shape yet."""
     if not model.built and checkpoint.meta["build_config"]:
-        model.build_from_config(checkpoint.meta["build_config"])
+        with strategy_scope(model):
+            model.build_from_config(checkpoint.meta["build_config"])
     set_state(model, checkpoint.state)
 
 

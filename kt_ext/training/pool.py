@@ -88,9 +88,9 @@ class ModelPool:
             fresh: a compiled model as the user's ``build`` returned it; use only the model returned from here on.
                 Metrics of a reused model keep the names that they had first: ``auc`` where ``fresh`` says ``auc_3``.
 
-        On JAX the first ``fit`` of a model looks at a batch to build its metrics and, if it shuffles an array, draws once
-        more from numpy's global generator than later ones do. So the order of the batches, if left to ``fit``, is another
-        on a reused model, though equally random.
+        On JAX the first ``fit`` of a model looks at a batch to build its metrics and, if it shuffles an array, draws
+        once more from numpy's global generator than later ones do. So the order of the batches, if left to ``fit``, is
+        another on a reused model, though equally random.
 
         Returns:
             ``fresh`` itself, without live values, if it cannot be shared (see ``signature``).

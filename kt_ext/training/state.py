@@ -102,15 +102,14 @@ def _read(variable: keras.Variable) -> np.ndarray:
     if keras.backend.backend() == "tensorflow":
         # Variable.numpy() opens a name scope for each variable, which takes several times as long.
         return np.asarray(variable.value.value().numpy())
-    return np.array(variable.numpy())
+    return np.array(keras.ops.convert_to_numpy(variable.value))  # torch would share its memory
 
 
 def _write(variable: keras.Variable, array: np.ndarray) -> None:
-    array = np.array(array)  # a copy: TensorFlow and JAX may keep the memory they are given, TensorFlow to write to it
     if keras.backend.backend() == "tensorflow":
         variable.value.assign(array, read_value=False)
     else:
-        variable.assign(array)
+        variable.assign(np.array(array))  # a copy: JAX may go on reading the memory that it is given
 
 
 def _check_same(variables: Mapping[str, keras.Variable], state: Mapping[str, np.ndarray]) -> None:

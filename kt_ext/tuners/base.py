@@ -22,13 +22,16 @@ from keras_tuner.src.engine import tuner_utils
 
 from kt_ext.core.durable import StorageError
 from kt_ext.core.lock import ProjectLock
+from kt_ext.core.search import DONE, FAILED
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import EPOCHS
+from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.oracles.project import LOCK, check_project_name
 from kt_ext.oracles.rung_table import RungRow, rung_rows
+from kt_ext.training.callback import EpochOutOfOrder
 from kt_ext.training.data import ResumableData
 from kt_ext.tuners.models import TrialModels
-from kt_ext.tuners.segment import load_best, run_segments
+from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
 
 Status = trial_module.TrialStatus
 
@@ -88,7 +91,19 @@ class SegmentTuner(keras_tuner.Tuner):
                 f"keras_tuner.Tuner and {', '.join(sorted(_ORACLE_ARGUMENTS))}"
             )
         check_project_name(project_name)
-        if isinstance(executions_per_trial, bool) or not isinstance(executions_per_trial, int) or executions_per_trial < 1:
+        if hypermodel is None and type(self).run_trial is SegmentTuner.run_trial:
+            raise ValueError(
+                "hypermodel=None: must be given, unless a subclass of the tuner has a run_trial of its own"
+            )
+        if max_model_size is not None and (
+            isinstance(max_model_size, bool) or not isinstance(max_model_size, int) or max_model_size < 1
+        ):
+            raise ValueError(f"max_model_size={max_model_size!r}: must be an integer >= 1, or None for no limit")
+        if (
+            isinstance(executions_per_trial, bool)
+            or not isinstance(executions_per_trial, int)
+            or executions_per_trial < 1
+        ):
             raise ValueError(f"executions_per_trial={executions_per_trial!r}: must be an integer >= 1")
         if executions_per_trial > 1 and oracle.scheduler.stops_in_flight:
             raise ValueError(
@@ -155,6 +170,7 @@ class SegmentTuner(keras_tuner.Tuner):
                 super().search(*fit_args, verbose=verbose, **fit_kwargs)
             finally:
                 oracle.finish()
+            self._prune()
             self._raise_if_failing()
             return
         oracle.verbose = verbose
@@ -165,7 +181,9 @@ class SegmentTuner(keras_tuner.Tuner):
         finally:
             if not self._is_worker():
                 oracle.finish()
-                super().save()
+        if not self._is_worker():
+            self._prune()
+            super().save()
         self._raise_if_failing()
         self.on_search_end()
 
@@ -200,6 +218,8 @@ class SegmentTuner(keras_tuner.Tuner):
             trial.status = Status.COMPLETED
         except (errors.FatalError, StorageError):
             raise
+        except EpochOutOfOrder as error:  # by a HyperModel.fit: the same for every trial
+            raise errors.FatalValueError(str(error)) from error
         except Exception as error:  # the user's model and training may raise anything; the search goes on
             failed = isinstance(error, errors.FailedTrialError)
             trial.status = Status.FAILED if failed else Status.INVALID
@@ -215,9 +235,17 @@ class SegmentTuner(keras_tuner.Tuner):
     def report_results(self, trial: Any, results: Any, source: str) -> bool:
         """Report what a training returned (a History, a dict, a float or a list of these) as its last epoch's metrics.
 
-        Returns whether the oracle wants the trial to end here. Raises FatalError for results Keras Tuner would refuse.
+        Returns whether the oracle wants the trial to end here. Raises FatalError for results Keras Tuner would refuse,
+        and for a History without the objective.
         """
         tuner_utils.validate_trial_results(results, self.oracle.objective, source)
+        reader = ObjectiveReader(self.oracle.objective)
+        for history in results if isinstance(results, list) else [results]:
+            if isinstance(history, keras.callbacks.History) and reader.missing(history.history):
+                raise errors.FatalValueError(
+                    f"objective {', '.join(reader.missing(history.history))!r} is not in the History that {source} "
+                    f"returned ({', '.join(sorted(history.history))}); name one of these, or return the objective"
+                )
         metrics = tuner_utils.convert_to_metrics_dict(results, self.oracle.objective)
         return self.report(trial, trial.hyperparameters.values[EPOCHS], metrics)
 
@@ -238,6 +266,16 @@ class SegmentTuner(keras_tuner.Tuner):
     def on_trial_end(self, trial: Any) -> None:
         """Called when a segment of a trial ends. Keras Tuner saves everything here; the journal has it already."""
         self.oracle.end_trial(trial)
+        if not self._is_worker() and self._is_over(trial):
+            prune(self, trial)
+
+    def _is_over(self, trial: Any) -> bool:
+        return self._own_oracle.search.where[int(trial.trial_id)] in (DONE, FAILED)
+
+    def _prune(self) -> None:
+        """What workers, or a process that was killed, left of trials that are over."""
+        for trial in filter(self._is_over, self._own_oracle.trials.values()):
+            prune(self, trial)
 
     # Models
 
@@ -250,9 +288,16 @@ class SegmentTuner(keras_tuner.Tuner):
             raise errors.FatalTypeError(
                 f"hypermodel: build(hp) must return a compiled keras.Model, it returned {model!r} of type {type(model)}"
             )
+        if not model.compiled and not has_own_fit(self):
+            raise errors.FatalTypeError(
+                f"hypermodel: build(hp) must return a compiled keras.Model, {model.name!r} is not; call compile() "
+                "or give the tuner optimizer, loss and metrics"
+            )
         size = sum(math.prod(weight.shape) for weight in model.trainable_weights) if model.built else 0
         if self.max_model_size and size > self.max_model_size:
-            raise errors.FailedTrialError(f"the model has {size} parameters, more than max_model_size={self.max_model_size}")
+            raise errors.FailedTrialError(
+                f"the model has {size} parameters, more than max_model_size={self.max_model_size}"
+            )
         return model
 
     def load_model(self, trial: Any) -> keras.Model:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import keras_tuner
 import numpy as np
+from keras_tuner import errors
 from keras_tuner.src.engine import tuner_utils
 
 from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, SEED
@@ -32,10 +34,9 @@ def run_segments(tuner: SegmentTuner, trial: Any, args: tuple[Any, ...], kwargs:
     results: list[Any] = []
     for execution in range(tuner.executions_per_trial):
         segment = Segment(tuner, trial, execution, earlier)
-        segment.run(args, kwargs, callbacks)
+        results += segment.run(args, kwargs, callbacks)
         earlier.append(segment.watch.logs)
-        results.append(segment.results)
-    if not segment.reported and segment.results is not None:
+    if segment.reported == 0 and results and has_own_fit(tuner):
         # The objective is not among fit's logs: it is what HyperModel.fit returned.
         tuner.report_results(trial, results, "HyperModel.fit()")
 
@@ -45,8 +46,7 @@ class Segment:
 
     Attributes:
         watch: the callback that sees each epoch.
-        results: what ``HyperModel.fit`` returned; None if there was nothing left to train.
-        reported: whether the oracle has this segment's objective.
+        reported: the last epoch that was reported in this segment; 0 before the first.
     """
 
     def __init__(self, tuner: SegmentTuner, trial: Any, execution: int, earlier: Sequence[list[Logs]]) -> None:
@@ -56,24 +56,29 @@ class Segment:
         self._known_epochs: int = values.get(INITIAL_EPOCH, 0)
         self._seed = (values.get(SEED, 0) + 7919 * execution) & 0x7FFFFFFF
         self._speaks = execution == tuner.executions_per_trial - 1
+        self._reader = ObjectiveReader(tuner.oracle.objective)
         self._store = store_of(tuner, trial, execution)
-        self.results: Any = None
-        self.reported = False
+        self._strict = False
+        self.reported = 0
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], callbacks: Sequence[Any]) -> None:
-        """Train up to the segment's last epoch, or until the oracle ends it."""
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], callbacks: Sequence[Any]) -> list[Any]:
+        """Train up to the segment's last epoch, or until the oracle ends it.
+
+        Returns what ``HyperModel.fit`` returned, in a list that is empty if there was nothing left to train.
+        """
         tuner = self.tuner
         callbacks = tuner._deepcopy_callbacks(list(callbacks))
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):  # imports tensorboard's plug-ins
             tuner._configure_tensorboard_dir(callbacks, self.trial, self.execution)
-        reader = ObjectiveReader(tuner.oracle.objective)
         self.watch = TuningCallback(
-            lambda logs: None if reader.missing(logs) else reader.minimised(logs),
+            self._minimised,
             directory=self._store,
             report=self._report if self._speaks else None,
             beside=callbacks,
         )
         checkpoint = self._store.latest(self._until)
+        if checkpoint is not None and self._lacks_results(checkpoint):
+            checkpoint = self._store.latest(self._known_epochs)
         done = checkpoint.epoch if checkpoint is not None else 0
         if done < self._known_epochs:
             _log.warning(
@@ -83,19 +88,26 @@ class Segment:
         if checkpoint is not None:
             self.watch.take(checkpoint)
             if self._report_unknown() or done >= self._until:
-                return
+                return []
+        if self.watch.best_epoch == 0:  # the objective is not in the logs, so that the watch does not know the best
+            self.watch.best_epoch = self.trial.best_step or 0
+        # With nobody to add it to the logs, an objective that is missing once is always missing.
+        self._strict = not (has_own_fit(tuner) or callbacks or kwargs.get("validation_freq", 1) != 1)
         key = (self.trial.trial_id, self.execution)
         hp = self.trial.hyperparameters
         with tuner.models.of(key, lambda: tuner._try_build(hp), self._seed, checkpoint) as model:
             hooks = tuner_utils.TunerCallback(tuner, self.trial)
-            self.results = self._fit(model, args, kwargs, [*callbacks, hooks, self.watch], done)
+            results = self._fit(model, args, kwargs, [*callbacks, hooks, self.watch], done)
             if self.watch.epochs_done == done:  # HyperModel.fit did not pass our callbacks on
                 self.watch.logs += [{} for _ in range(self._until - len(self.watch.logs))]
                 self.watch.save(model, self._until)
+            elif self.watch.epochs_done == self._until and not has_own_fit(tuner):
+                self._require(self.watch.logs[-1])  # trials are compared at this epoch
+        return [results]
 
     def _fit(self, model: keras.Model, args: Any, kwargs: dict[str, Any], callbacks: list[Any], done: int) -> Any:
-        tuner, hypermodel = self.tuner, self.tuner.hypermodel
-        if type(hypermodel).fit is keras_tuner.HyperModel.fit:  # else it may want the arrays themselves
+        tuner = self.tuner
+        if not has_own_fit(tuner):  # else it may want the arrays themselves
             args, kwargs = tuner._data.fit_arguments(
                 args,
                 kwargs,
@@ -106,7 +118,28 @@ class Segment:
             )
         kwargs = {**kwargs, "callbacks": callbacks, "initial_epoch": done, "epochs": self._until}
         kwargs.setdefault("verbose", tuner._fit_verbose)
-        return hypermodel.fit(self.trial.hyperparameters, model, *args, **kwargs)
+        return tuner.hypermodel.fit(self.trial.hyperparameters, model, *args, **kwargs)
+
+    def _minimised(self, logs: Mapping[str, float]) -> float | None:
+        if self._strict:
+            self._require(logs)
+        return None if self._reader.missing(logs) else self._reader.minimised(logs)
+
+    def _require(self, logs: Mapping[str, float]) -> None:
+        if missing := self._reader.missing(logs):
+            raise errors.FatalValueError(
+                f"objective {', '.join(missing)!r} is not among the logs of epoch {self.watch.epochs_done} "
+                f"({', '.join(sorted(logs))}), where it is needed; name one of these, give validation_data, or leave "
+                "validation_freq at 1"
+            )
+
+    def _lacks_results(self, checkpoint: Checkpoint) -> bool:
+        """Whether the segment was trained, but the process died before the result of HyperModel.fit was reported."""
+        return (
+            self._speaks
+            and checkpoint.epoch == self._until > self._known_epochs
+            and bool(self._reader.missing(checkpoint.meta["logs"][-1]))
+        )
 
     def _report_unknown(self) -> bool:
         """Epochs that are safe in the checkpoint but were never reported: the process died between the two."""
@@ -114,15 +147,20 @@ class Segment:
             return False
         for epoch in range(self._known_epochs + 1, self.watch.epochs_done + 1):
             logs = self.watch.logs[epoch - 1]
-            if not ObjectiveReader(self.tuner.oracle.objective).missing(logs) and self._report(epoch, logs):
+            if not self._reader.missing(logs) and self._report(epoch, logs):
                 return True
         return False
 
     def _report(self, epoch: int, logs: Logs) -> bool:
-        self.reported = True
+        self.reported = epoch
         logs_of_all = [logs, *(other[epoch - 1] for other in self._earlier if len(other) >= epoch)]
         mean = {name: float(np.mean([each[name] for each in logs_of_all if name in each])) for name in logs}
         return self.tuner.report(self.trial, epoch, mean)
+
+
+def has_own_fit(tuner: SegmentTuner) -> bool:
+    """Whether the user's HyperModel has a ``fit`` of its own."""
+    return type(tuner.hypermodel).fit is not keras_tuner.HyperModel.fit
 
 
 def store_of(tuner: SegmentTuner, trial: Any, execution: int) -> CheckpointStore:
@@ -130,38 +168,54 @@ def store_of(tuner: SegmentTuner, trial: Any, execution: int) -> CheckpointStore
     return CheckpointStore(os.path.join(tuner.get_trial_dir(trial.trial_id), f"execution{execution}"))
 
 
-def best_checkpoint(tuner: SegmentTuner, trial: Any) -> Checkpoint | None:
-    """The checkpoint of the best epoch over all executions; the last one where no epoch has the objective."""
+class Best(NamedTuple):
+    """The checkpoint of a trial's best epoch, and the store that has it."""
+
+    store: CheckpointStore
+    checkpoint: Checkpoint
+
+
+def best_checkpoint(tuner: SegmentTuner, trial: Any) -> Best | None:
+    """The best epoch over all executions; the oracle's, or the last, where no logs tell it."""
     reader = ObjectiveReader(tuner.oracle.objective)
-    found: list[tuple[float, Checkpoint]] = []
+    found: list[tuple[float, Best]] = []
     for execution in range(tuner.executions_per_trial):
         store = store_of(tuner, trial, execution)
         last = store.latest()
         if last is None:
             continue
-        logs = last.meta["logs"]
+        logs, epochs = last.meta["logs"], store.epochs()
         scores = {
             epoch: reader.minimised(logs[epoch - 1])
-            for epoch in store.epochs()
+            for epoch in epochs
             if epoch <= len(logs) and not reader.missing(logs[epoch - 1])
         }
-        if not scores:
-            found.append((float("inf"), last))
-            continue
-        best = min(scores, key=lambda epoch: (scores[epoch], epoch))
-        checkpoint = last if best == last.epoch else store.latest(best)
-        found.append((scores[best], checkpoint if checkpoint is not None else last))
+        best = min(scores, key=lambda epoch: (scores[epoch], epoch), default=trial.best_step)
+        checkpoint = store.latest(best) if best in epochs and best != last.epoch else last
+        found.append((scores.get(best, math.inf), Best(store, checkpoint or last)))
     return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def prune(tuner: SegmentTuner, trial: Any) -> None:
+    """Remove all checkpoints of a trial that is over but the one that ``load_best`` takes. Raises StorageError."""
+    stores = [store_of(tuner, trial, execution) for execution in range(tuner.executions_per_trial)]
+    if sum(len(store.epochs()) for store in stores) <= 1:
+        return
+    best = best_checkpoint(tuner, trial)
+    if best is None:  # all are damaged: leave them for somebody to look at
+        return
+    for store in stores:
+        store.keep([best.checkpoint.epoch] if store.directory == best.store.directory else [])
 
 
 def load_best(tuner: SegmentTuner, trial: Any) -> keras.Model:
     """A freshly built model with the state of the trial's best epoch."""
     model = tuner._try_build(trial.hyperparameters)
-    checkpoint = best_checkpoint(tuner, trial)
-    if checkpoint is None:
+    best = best_checkpoint(tuner, trial)
+    if best is None:
         raise FileNotFoundError(
             f"trial {trial.trial_id} has no checkpoint in {tuner.get_trial_dir(trial.trial_id)}; it was never trained "
             "for a whole epoch, or its files were removed: train get_best_hyperparameters()[0] anew"
         )
-    restore_model(model, checkpoint)
+    restore_model(model, best.checkpoint)
     return model

@@ -104,7 +104,7 @@ def test_killed_again_and_again(server: SearchServer, unbroken: Path, tmp_path: 
     for point in (
         *("after-ask:3", "between-checkpoint-and-report:2", "mid-epoch:1", "mid-epoch:1", "checkpoint-write:3"),
         *("between-report-and-end:2", "journal-line:8", "after-ask:1"),
-        *("before-snapshot", "snapshot-write", "between-snapshot-and-oracle-json", "mid-epoch:1"),
+        *("before-snapshot", "snapshot-write", "between-snapshot-and-oracle-json", "after-ask:1"),
     ):
         assert server.run(directory, point).code == -signal.SIGKILL, point
     ended = server.run(directory)

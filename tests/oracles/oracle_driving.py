@@ -111,6 +111,14 @@ def small_space() -> keras_tuner.HyperParameters:
     return hp
 
 
+def branching_space() -> keras_tuner.HyperParameters:
+    """The small space with one more that is active at times."""
+    hp = small_space()
+    with hp.conditional_scope("kind", ["a", "b"]):
+        hp.Int("depth", 1, 9)
+    return hp
+
+
 def by_values(trial: Trial, epoch: int) -> dict[str, float]:
     """A curve that depends on the values alone: it falls, and the larger ``units`` the further. Trial 4 diverges."""
     if int(trial.trial_id) == 4 and epoch > 1:

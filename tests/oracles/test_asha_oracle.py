@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from oracles.oracle_driving import LOSS, HandOut, Workers, asha, by_values, hand_out, over_the_wire, placed
 
 from kt_ext.oracles import ASHAOracle, SchedulerOracle
 from kt_ext.schedulers import FIFO
+from oracles.oracle_driving import LOSS, HandOut, Workers, asha, by_values, hand_out, over_the_wire, placed
 
 BASE = (0.9, 0.1, 0.5, 0.7, 0.3, 0.2, 0.8, 0.4, 0.6)
 

@@ -7,11 +7,20 @@ from types import SimpleNamespace
 
 import keras_tuner
 import pytest
-from oracles.oracle_driving import LOSS, Workers, asha, by_values, decisions, outcome, placed, small_space, without_waiting_for_the_disk
 
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.budget import Budget
 from kt_ext.schedulers import FIFO
+from oracles.oracle_driving import (
+    Workers,
+    asha,
+    by_values,
+    decisions,
+    outcome,
+    placed,
+    small_space,
+    without_waiting_for_the_disk,
+)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 7])

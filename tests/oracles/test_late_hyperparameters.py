@@ -38,7 +38,6 @@ def test_late_hyperparameters_are_recorded_and_searched(tmp_path, wire, count):
     assert [values[number]["late"] for number in range(count)] == [0.5] * count  # the default
     later = [values[number]["late"] for number in range(count, 27)]
     assert len(set(later)) == len(later)  # sampled
-    assert len({tuple(t.hyperparameters.space) for t in oracle.trials.values()}) >= 1
     assert all(len(t.hyperparameters.space) == 5 for t in oracle.trials.values())
 
 
@@ -77,7 +76,9 @@ def test_tune_new_entries_false(tmp_path, wire):
     assert [hp.name for hp in oracle.get_space().space] == ["rate", "units", "kind"]
     for trial in oracle.trials.values():
         assert trial.hyperparameters.values["late"] == 0.5  # the default
-        assert trial.hyperparameters.values.get("only_a") == (1 if trial.hyperparameters.values["kind"] == "a" else None)
+        assert trial.hyperparameters.values.get("only_a") == (
+            1 if trial.hyperparameters.values["kind"] == "a" else None
+        )
 
 
 @pytest.mark.parametrize("argument", ["allow_new_entries", "tune_new_entries"])
@@ -134,15 +135,17 @@ def test_a_space_learnt_from_a_worker_in_wire_order(tmp_path):
     assert all(values.keys() == expected_names(values) for values in seen)
     again = asha(tmp_path, hyperparameters=keras_tuner.HyperParameters(), max_trials=30)
     again.reload()
-    assert outcome(oracle) == outcome(again) or oracle.files.writing
-    assert [own_values(trial.hyperparameters.values) for trial in again.trials.values()] == seen
+    assert outcome(again) == outcome(oracle)
 
 
-def test_booleans_stay_booleans_over_the_wire():
+def test_types_survive_the_wire():
     hp = keras_tuner.HyperParameters()
-    hp.Choice("flag", [True, False])
+    hp.Boolean("flag")
+    hp.Choice("size", [1.0, 2.0])
+    hp.Fixed("name", "x")
     hp.Int("units", 1, 100)
     oracle = asha(hyperparameters=hp)
     Workers(oracle, lambda trial, epoch: {"loss": 1.0}, wire=True).run()
-    assert {type(trial.hyperparameters.values["flag"]) for trial in oracle.trials.values()} == {bool}
-    assert len(oracle.get_space().space) == 2
+    types = {tuple(type(v) for v in own_values(t.hyperparameters.values).values()) for t in oracle.trials.values()}
+    assert types == {(bool, float, str, int)}
+    assert len(oracle.get_space().space) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_lines_and_bytes_of_the_journal(growth):
 def test_whole_files_are_written_ever_more_seldom(growth):
     saved = [number for number, row in enumerate(growth) if row[3]]
     assert len(saved) <= 10  # 6000 lines at each doubling of 50
-    assert all(later >= 1.9 * earlier for earlier, later in zip(saved[1:], saved[2:], strict=False))
+    assert all(later >= 1.9 * earlier for earlier, later in pairwise(saved[1:]))
 
 
 def test_calls_of_a_trial_between_two_saves(growth):

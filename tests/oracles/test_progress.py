@@ -61,7 +61,7 @@ def test_plain_lines_where_there_is_no_terminal(capsys, tmp_path):
     assert shown == [
         " trial 0  1/9 epochs  acc 0.11  paused",
         " trial 1  1/9 epochs  acc 0.91  paused",
-        " trial 2  1/9 epochs  acc nan  done",
+        " trial 2  1/9 epochs  acc not finite  done",
         " trial 1  3/9 epochs  acc 0.93  paused",
     ]
     assert "    acc was never finite: the training diverged" in printed

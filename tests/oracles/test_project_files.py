@@ -43,7 +43,8 @@ def test_stock_keras_tuner_reads_a_search_killed_in_mid_trial(tmp_path):
     assert len(oracle.ongoing_trials) == 3
     oracle.save()
     for trial in list(oracle.ongoing_trials.values()):
-        oracle.update_trial(trial.trial_id, {"loss": 0.0}, step=9 if trial.trial_id == "x" else 2)
+        step = oracle.search.history.epochs_of(int(trial.trial_id)) + 1
+        oracle.update_trial(trial.trial_id, {"loss": 0.0}, step=step)
     killed(tmp_path / "running", tmp_path / "killed")
     theirs = stock(tmp_path, "killed")
     assert set(theirs.trials) == set(oracle.trials)

@@ -8,14 +8,17 @@ import threading
 import keras_tuner
 import pytest
 from keras_tuner.src import protos
-from oracles.oracle_driving import LOSS, HandOut, Workers, asha, placed, small_space
 
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.schedulers import FIFO
+from oracles.oracle_driving import LOSS, HandOut, Workers, asha, placed, small_space
 
 
 def fifo(trials=3, epochs=4, objective=LOSS, **kwargs):
-    return placed(SchedulerOracle(FIFO(trials, epochs), "random", objective, seed=0, hyperparameters=small_space(), **kwargs), None)
+    return placed(
+        SchedulerOracle(FIFO(trials, epochs), "random", objective, seed=0, hyperparameters=small_space(), **kwargs),
+        None,
+    )
 
 
 def test_a_report_after_the_end_is_answered_by_stopped():

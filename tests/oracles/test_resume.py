@@ -19,6 +19,7 @@ from oracles.oracle_driving import (
     LOSS,
     Workers,
     asha,
+    branching_space,
     by_values,
     decisions,
     journal,
@@ -37,7 +38,7 @@ def fast(monkeypatch):
 
 
 def found(oracle):
-    """What a search found, without where the last segment began: an interrupted one goes on later, from its own state."""
+    """What a search found, without where the last segment began: an interrupted one goes on from its own state."""
     all_found = outcome(oracle)
     for trial in all_found.values():
         trial["values"] = {k: v for k, v in trial["values"].items() if k not in (INITIAL_EPOCH, TRIAL_ID)}
@@ -75,21 +76,27 @@ def unbroken_search(tmp_path, **changed):
     return oracle, tmp_path / "unbroken"
 
 
+def five_configurations():
+    hp = keras_tuner.HyperParameters()
+    hp.Int("units", 1, 5)
+    return hp
+
+
 @pytest.mark.parametrize(
     "changed",
     [
         {},
         {"variant": "stopping"},
         {"brackets": 2, "searcher": "sobol"},
-        {"searcher": "grid", "hyperparameters": None, "max_trials": 20},
+        {"searcher": "grid", "hyperparameters": five_configurations, "max_trials": 20},
+        {"hyperparameters": branching_space},
     ],
-    ids=["promotion", "stopping", "brackets", "exhausted"],
+    ids=["promotion", "stopping", "brackets", "exhausted", "branching"],
 )
 @pytest.mark.parametrize("torn", [False, True])
 def test_from_every_line_of_the_journal(tmp_path, changed, torn):
     if "hyperparameters" in changed:
-        changed = {**changed, "hyperparameters": keras_tuner.HyperParameters()}
-        changed["hyperparameters"].Int("units", 1, 5)
+        changed = {**changed, "hyperparameters": changed["hyperparameters"]()}
     unbroken, project = unbroken_search(tmp_path, **changed)
     if "max_trials" in changed:
         assert unbroken.stop_reason == "the search space is exhausted: 5 trials tried every configuration"
@@ -211,8 +218,14 @@ def larger_space():
     ("changed", "message"),
     [
         ({"hyperparameters": larger_space()}, "flag: added Boolean()"),
-        ({"objective": keras_tuner.Objective("loss", "max")}, 'direction="min") -> Objective(name="loss", direction="max'),
-        ({"objective": keras_tuner.Objective("accuracy", "max")}, 'objective: Objective(name="loss", direction="min") ->'),
+        (
+            {"objective": keras_tuner.Objective("loss", "max")},
+            'direction="min") -> Objective(name="loss", direction="max',
+        ),
+        (
+            {"objective": keras_tuner.Objective("accuracy", "max")},
+            'objective: Objective(name="loss", direction="min") ->',
+        ),
         ({"seed": 4}, "seed: 3 -> 4"),
         ({"seed": 0}, "seed: 3 -> 0"),
         ({"max_epochs": 27}, "scheduler max_epochs: 9 -> 27"),
@@ -303,8 +316,9 @@ def test_seed_0_is_a_seed(tmp_path):
 
 
 def test_numpy_seeds_are_seeds(tmp_path):
-    assert asha(tmp_path, seed=np.int64(5)).create_trial("tuner0").hyperparameters.values["rate"] == (
-        asha(seed=5).create_trial("tuner0").hyperparameters.values["rate"]
+    assert (
+        asha(tmp_path, seed=np.int64(5)).create_trial("tuner0").hyperparameters.values["rate"]
+        == (asha(seed=5).create_trial("tuner0").hyperparameters.values["rate"])
     )
 
 

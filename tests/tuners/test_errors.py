@@ -48,7 +48,11 @@ def test_how_long_is_the_schedulers(project, name):
         ({"seed": -1}, ValueError, r"seed=-1: must be an integer from 0"),
         ({"project_name": "../x"}, ValueError, r"project_name='../x': must be a name inside `directory`"),
         ({"executions_per_trial": 0}, ValueError, r"executions_per_trial=0: must be an integer >= 1"),
-        ({"executions_per_trial": 2, "variant": "stopping"}, ValueError, r"executions run one after the other.*use var"),
+        (
+            {"executions_per_trial": 2, "variant": "stopping"},
+            ValueError,
+            r"executions run one after the other.*use var",
+        ),
         ({"max_total_epochs": 0}, ValueError, r"max_total_epochs=0: must be an integer >= 1"),
         ({"max_model_size": 0}, ValueError, r"max_model_size=0: must be an integer >= 1"),
     ],
@@ -92,7 +96,7 @@ def test_build_forgot_to_compile(project):
 def test_overwrite_removes_no_search_at_work(project):
     holder = tuner_of(**project)
     holder.oracle.create_trial("another worker")
-    with pytest.raises(ProjectLocked, match="pid"):
+    with pytest.raises(ProjectLocked, match="held by process"):
         tuner_of(overwrite=True, **project)
     assert (Path(holder.project_dir) / "journal.jsonl").exists()
     holder.oracle.finish()
@@ -114,14 +118,14 @@ def test_overwrite_in_another_process(project):
     holder.oracle.create_trial("a worker")
     done = run_python(OVERWRITE, project["directory"], check=False)
     assert done.returncode == 1
-    assert re.search(r"ProjectLocked: .*pid", done.stderr)
+    assert re.search(r"ProjectLocked: .*held by process", done.stderr)
     assert (Path(holder.project_dir) / "journal.jsonl").exists()
 
 
 def test_two_tuners_on_one_directory(project):
     first, second = tuner_of(**project), tuner_of(**project)
     first.oracle.create_trial("a worker")
-    with pytest.raises(ProjectLocked, match="pid"):
+    with pytest.raises(ProjectLocked, match="held by process"):
         search(second)
     first.oracle.finish()
 
@@ -147,15 +151,23 @@ def test_objective_not_among_the_logs(wrong_objective):
 
 def test_no_validation_data(project):
     tuner = tuner_of(**project)
-    with pytest.raises(errors.FatalError, match=r"val_loss.*accuracy, loss.*validation_data"):
+    with pytest.raises(
+        errors.FatalError, match=r"'val_loss' is not among the logs of epoch 1 \(accuracy, loss\).*give validation_data"
+    ):
         search(tuner, callbacks=[], validation_data=None)
 
 
 def test_validation_freq_skips_a_rung(project):
     tuner = tuner_of(max_epochs=3, min_epochs=1, **project)
-    with pytest.raises(errors.FatalError, match=r"epoch.*1.*validation_freq=1"):
+    with pytest.raises(errors.FatalError, match=r"'val_loss' is not among the logs of epoch 1.*validation_freq at 1"):
         search(tuner, callbacks=[], validation_freq=2)
     assert len(tuner.oracle.trials) == 1
+
+
+def test_validation_freq_that_misses_the_end_of_a_segment(project):
+    """Epoch 2 has the objective, but trials are compared at epoch 3."""
+    with pytest.raises(errors.FatalError, match=r"'val_loss' is not among the logs of epoch 3.*validation_freq at 1"):
+        search(tuner_of(max_epochs=9, min_epochs=3, **project), callbacks=[], validation_freq=2)
 
 
 def test_validation_freq_that_meets_every_rung(project):

@@ -1,0 +1,127 @@
+"""What a user of many machines has: one script, started on each; the environment says which is the chief.
+
+    python user_script.py DIRECTORY asha|fifo
+
+Each process writes ``ID.jsonl``, a line for each thing that it does. In ``asha`` mode ``worker0`` starts alone and
+pauses after three segments, so that the first trial that is resumed is resumed on ``worker1``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import keras
+import keras_tuner
+from sklearn.datasets import load_digits
+
+import kt_ext
+
+DIRECTORY = Path(sys.argv[1])
+ME = os.environ.get("KERASTUNER_TUNER_ID", "alone")
+
+
+class HyperModel(keras_tuner.HyperModel):
+    """Booleans and conditions, which Keras Tuner's messages reorder."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = keras.Sequential([keras.layers.Input((64,))])
+        kind = hp.Choice("kind", ["plain", "deep"])
+        with hp.conditional_scope("kind", ["deep"]):
+            if kind == "deep":
+                model.add(keras.layers.Dense(hp.Int("units", 16, 32, step=16), activation="relu"))
+                model.add(keras.layers.Dropout(hp.Float("dropout", 0.05, 0.5)))
+        bias, beta = hp.Boolean("bias"), 0.9
+        with hp.conditional_scope("bias", [True]):
+            if bias:
+                beta = hp.Float("beta", 0.5, 0.99)
+        model.add(keras.layers.Dense(10, activation="softmax", use_bias=bias))
+        rate = hp.Choice("rate", [0.003, 0.01, 0.03])
+        model.compile(keras.optimizers.Adam(rate, beta_1=beta), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+
+class LateHyperModel(HyperModel):
+    """A condition that first appears while a worker trains: child and parent arrive at the chief in the wrong order."""
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, x: Any, y: Any, **kwargs: Any) -> Any:
+        scaling = hp.Choice("scaling", ["some", "none"])
+        with hp.conditional_scope("scaling", ["some"]):
+            if scaling == "some":
+                x = x * hp.Float("factor", 0.5, 2.0)
+        return model.fit(x, y, **kwargs)
+
+
+def note(**what: Any) -> None:
+    """Write down what this process does."""
+    with open(DIRECTORY / f"{ME}.jsonl", "a") as file:
+        file.write(json.dumps({**what, "at": time.time()}) + "\n")
+
+
+class Watched:
+    """What a tuner of the user's does beside: here it writes down what happens."""
+
+    segments = 0
+
+    def pre_create_trial(self) -> None:
+        note(did="ask")
+
+    def on_epoch_end(self, trial: Any, model: keras.Model, epoch: int, logs: Any = None) -> None:
+        iterations = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+        note(did="epoch", trial=int(trial.trial_id), epoch=epoch + 1, steps=iterations, loss=float(logs["loss"]))
+
+    def on_trial_end(self, trial: Any) -> None:
+        super().on_trial_end(trial)  # type: ignore[misc]
+        self.segments += 1
+        if self.segments == 3 and ME == "worker0":
+            (DIRECTORY / "three-segments").touch()
+            wait_for(DIRECTORY / "resumed")
+        if self.segments == 1 and ME == "worker1":
+            (DIRECTORY / "resumed").touch()
+
+
+class ASHATuner(Watched, kt_ext.ASHATuner):
+    def on_search_begin(self) -> None:
+        if ME == "worker1":
+            wait_for(DIRECTORY / "three-segments")
+
+
+class SchedulerTuner(Watched, kt_ext.SchedulerTuner):
+    pass
+
+
+def wait_for(path: Path) -> None:
+    """Until another process has made the file."""
+    while not path.exists():
+        time.sleep(0.02)
+
+
+def tuner_of(kind: str, **where: Any) -> Any:
+    """The same tuner in every process."""
+    if kind == "asha":
+        return ASHATuner(HyperModel(), "val_loss", max_epochs=9, max_trials=9, seed=0, **where)
+    scheduler = kt_ext.schedulers.FIFO(max_trials=6, max_epochs=2)
+    return SchedulerTuner(LateHyperModel(), scheduler, "random", "val_loss", seed=0, executions_per_trial=2, **where)
+
+
+def main() -> None:
+    kind = sys.argv[2]
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16.0).astype("float32")
+    tuner = tuner_of(kind, directory=str(DIRECTORY), project_name="search", overwrite=ME != "alone")
+    if ME != "alone":
+        tuner.search(x[:200], y[:200], validation_data=(x[200:300], y[200:300]), batch_size=50)
+    else:
+        model = tuner.get_best_models()[0]
+        print(json.dumps([tuner.oracle.get_best_trials()[0].score, *model.evaluate(x[200:300], y[200:300], verbose=0)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What a search prints: nothing, lines, or a live table in a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from contextlib import redirect_stdout
+
+import pytest
+
+from tuners.searches import ROOT, data
+from tuners.test_keras_tuner_features import asha
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """The lines of a search of three trials, one of which is promoted, as a log or a notebook gets them."""
+    tuner = asha(directory=str(tmp_path_factory.mktemp("display")))
+    with redirect_stdout(io.StringIO()) as stdout:
+        tuner.search(**data(), verbose=1)
+    return stdout.getvalue(), tuner
+
+
+def test_verbose_0_prints_nothing(project, capfd):
+    tuner = asha(max_total_epochs=2, **project)
+    capfd.readouterr()
+    tuner.search(**data(), verbose=0)
+    again = asha(**project)
+    # Keras Tuner's own line, when a tuner finds a search in its directory: verbose comes later, with search
+    assert capfd.readouterr().out == f"Reloading Tuner from {again.project_dir}/tuner0.json\n"
+    again.search(**data(), verbose=0)
+    assert capfd.readouterr().out == ""
+
+
+def test_one_line_for_each_segment(printed):
+    lines, _ = printed
+    segments = re.findall(r"^\[ +\d+ s\] trial (\d)  (\d)/3 epochs  val_loss [\d.]+  (\w+)  \(best", lines, re.M)
+    assert [(epochs, what) for _, epochs, what in segments] == [("1", "paused")] * 3 + [("3", "done")]
+    assert "learning_rate=" in lines and "\x1b" not in lines
+
+
+def test_the_end_says_why_and_what(printed):
+    lines, tuner = printed
+    assert "Search ended: all 3 trials are done (max_trials=3)" in lines
+    assert re.search(r"1 epochs +3 +[\d.]+\n +3 epochs +1 +[\d.]+\n5 epochs trained; 3 trials in full would take 9", lines)
+    best = tuner.oracle.get_best_trials()[0]
+    assert f"Best trial {best.trial_id}: val_loss {best.score:.5g}" in lines
+    assert lines.rstrip().endswith(f"Files: {tuner.project_dir}")
+
+
+def test_verbose_2_shows_keras_epochs(project, capsys):
+    asha(max_trials=1, max_epochs=2, min_epochs=2, **project).search(**data(), verbose=2)
+    printed = capsys.readouterr().out
+    assert "Epoch 1/2" in printed and "Epoch 2/2" in printed
+
+
+def test_a_failure_is_shown(project, capsys):
+    def broken(hp):
+        if hp.Float("x", 0.0, 1.0) > 0:
+            raise ZeroDivisionError("a mistake of the user's")
+        return __import__("tuners.searches").searches.small_model()
+
+    with pytest.raises(RuntimeError, match="3 trials failed in a row"):
+        asha(broken, **project).search(**data(), verbose=1)
+    printed = capsys.readouterr().out
+    assert printed.count("ZeroDivisionError: a mistake of the user's") == 3
+    assert "Search ended: 3 trials failed in a row (max_consecutive_failed_trials)" in printed
+
+
+IN_TERMINAL = """
+import sys
+from tuners.searches import data
+from tuners.test_keras_tuner_features import asha
+asha(directory=sys.argv[1]).search(**data(), verbose=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_live_table_in_a_terminal(tmp_path):
+    pty = pytest.importorskip("pty", reason="pseudo terminals need POSIX")
+    process, terminal = pty.fork()
+    if process == 0:
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TERM": "xterm-256color", "COLUMNS": "150"}
+        os.execve(sys.executable, [sys.executable, "-c", IN_TERMINAL, str(tmp_path)], environment)
+    written = b""
+    while True:
+        try:
+            read = os.read(terminal, 1 << 16)
+        except OSError:  # Linux says EIO when the other side is closed
+            break
+        if not read:
+            break
+        written += read
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, written.decode()[-2000:]
+    text = written.decode()
+    assert "epochs: trials (best)" in text and re.search(r"rungs", text)  # the table
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor was hidden, and is back
+    end = text[text.rindex("\x1b[?25h") :]
+    assert "Search ended: all 3 trials are done" in end and "rungs" not in end and "\x1b[" not in end[6:]
