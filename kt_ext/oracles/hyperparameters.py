@@ -49,11 +49,15 @@ def _domain(hp: Any) -> Domain:
 
 
 def from_entries(entries: Iterable[Mapping[str, Any]]) -> keras_tuner.HyperParameters:
-    """The HyperParameters of ``get_config()["space"]``, without values.
+    """The HyperParameters of ``get_config()["space"]`` with their default values, as ``build`` needs them.
 
     Keras Tuner's own ``from_config`` leaves objects in the dicts it is given, so that they are JSON no more.
     """
-    return keras_tuner.HyperParameters.from_config({"space": copy.deepcopy(list(entries)), "values": {}})
+    space = keras_tuner.HyperParameters.from_config({"space": copy.deepcopy(list(entries)), "values": {}})
+    for hp in space.space:
+        if space.is_active(hp):
+            space.values.setdefault(hp.name, hp.default)
+    return space
 
 
 def with_values(space: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> keras_tuner.HyperParameters:

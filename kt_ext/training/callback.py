@@ -14,7 +14,19 @@ from kt_ext.training.state import get_state, set_state, strategy_scope
 
 Logs = Mapping[str, float]
 
-_LARGER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "dice", "r2", "cosine_similarity")
+_LARGER_IS_BETTER = (
+    "acc",
+    "auc",
+    "precision",
+    "recall",
+    "f1",
+    "fbeta",
+    "iou",
+    "io_u",
+    "dice",
+    "r2",
+    "cosine_similarity",
+)
 _SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "mape", "msle", "entropy", "hinge", "perplexity", "divergence")
 
 
@@ -218,6 +230,8 @@ def restore_model(model: keras.Model, checkpoint: Checkpoint) -> None:
     if not model.built and checkpoint.meta["build_config"]:
         with strategy_scope(model):
             model.build_from_config(checkpoint.meta["build_config"])
+        # Keras builds the layers of a subclassed model so, and leaves the model itself unmarked.
+        model.built = model.built or all(layer.built for layer in model.layers)
     set_state(model, checkpoint.state)
 
 

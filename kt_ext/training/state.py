@@ -59,7 +59,7 @@ def strategy_scope(model: keras.Model) -> AbstractContextManager:
 
 def updating_optimizer(model: keras.Model) -> keras.optimizers.Optimizer | None:
     """The optimizer that has the hyperparameters: the one inside, where another scales the loss."""
-    optimizer = model.optimizer
+    optimizer = model.optimizer if model.compiled else None  # Keras has no such attribute before
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return optimizer.inner_optimizer
     return optimizer
@@ -72,7 +72,7 @@ def build_optimizer(model: keras.Model) -> None:
             f"model={model.name!r}: is not built, so it has no variables; "
             "begin it with keras.Input or call model.build()"
         )
-    if model.optimizer is not None and not model.optimizer.built:
+    if model.compiled and model.optimizer is not None and not model.optimizer.built:
         with strategy_scope(model):
             model.optimizer.build(model.trainable_variables)
 

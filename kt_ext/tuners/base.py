@@ -279,6 +279,11 @@ class SegmentTuner(keras_tuner.Tuner):
 
     # Models
 
+    def _override_compile_args(self, model: keras.Model) -> None:
+        if (self.optimizer or self.loss or self.metrics) and not model.compiled:
+            model.compile()  # Keras Tuner reads what it replaces, and Keras has nothing there before
+        super()._override_compile_args(model)
+
     def _try_build(self, hp: Any) -> keras.Model:
         if not len(self.models):
             keras.backend.clear_session()  # as Keras Tuner does; with a shared model alive it costs and gains little

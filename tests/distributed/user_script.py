@@ -24,8 +24,8 @@ from sklearn.datasets import load_digits
 
 import kt_ext
 
-DIRECTORY = Path(sys.argv[1])
 ME = os.environ.get("KERASTUNER_TUNER_ID", "alone")
+directory = Path()
 
 
 class HyperModel(keras_tuner.HyperModel):
@@ -61,8 +61,8 @@ class LateHyperModel(HyperModel):
 
 def note(**what: Any) -> None:
     """Write down what this process does."""
-    with open(DIRECTORY / f"{ME}.jsonl", "a") as file:
-        file.write(json.dumps({**what, "at": time.time()}) + "\n")
+    with open(directory / f"{ME}.jsonl", "a") as file:
+        file.write(json.dumps(what) + "\n")
 
 
 class Watched:
@@ -81,16 +81,16 @@ class Watched:
         super().on_trial_end(trial)  # type: ignore[misc]
         self.segments += 1
         if self.segments == 3 and ME == "worker0":
-            (DIRECTORY / "three-segments").touch()
-            wait_for(DIRECTORY / "resumed")
+            (directory / "three-segments").touch()
+            wait_for(directory / "resumed")
         if self.segments == 1 and ME == "worker1":
-            (DIRECTORY / "resumed").touch()
+            (directory / "resumed").touch()
 
 
 class ASHATuner(Watched, kt_ext.ASHATuner):
     def on_search_begin(self) -> None:
         if ME == "worker1":
-            wait_for(DIRECTORY / "three-segments")
+            wait_for(directory / "three-segments")
 
 
 class SchedulerTuner(Watched, kt_ext.SchedulerTuner):
@@ -111,16 +111,19 @@ def tuner_of(kind: str, **where: Any) -> Any:
     return SchedulerTuner(LateHyperModel(), scheduler, "random", "val_loss", seed=0, executions_per_trial=2, **where)
 
 
-def main() -> None:
-    kind = sys.argv[2]
+def data() -> tuple[Any, Any]:
+    """Training and validation data: 200 and 100 images as vectors, and their digits."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16.0).astype("float32")
-    tuner = tuner_of(kind, directory=str(DIRECTORY), project_name="search", overwrite=ME != "alone")
-    if ME != "alone":
-        tuner.search(x[:200], y[:200], validation_data=(x[200:300], y[200:300]), batch_size=50)
-    else:
-        model = tuner.get_best_models()[0]
-        print(json.dumps([tuner.oracle.get_best_trials()[0].score, *model.evaluate(x[200:300], y[200:300], verbose=0)]))
+    return (x[:200], y[:200]), (x[200:300], y[200:300])
+
+
+def main() -> None:
+    global directory
+    directory = Path(sys.argv[1])
+    (x, y), validation_data = data()
+    tuner = tuner_of(sys.argv[2], directory=str(directory), project_name="search", overwrite=True)
+    tuner.search(x, y, validation_data=validation_data, batch_size=50)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,11 @@ def differences(found: Any, expected: Any, where: str = "") -> list[str]:
     if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
         return [line for key in found for line in differences(found[key], expected[key], f"{where}[{key!r}]")]
     if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
-        return [line for i, (a, b) in enumerate(zip(found, expected, strict=True)) for line in differences(a, b, f"{where}[{i}]")]
+        return [
+            line
+            for i, (a, b) in enumerate(zip(found, expected, strict=True))
+            for line in differences(a, b, f"{where}[{i}]")
+        ]
     return [] if found == expected else [f"{where}: {found} is not {expected}"]
 
 

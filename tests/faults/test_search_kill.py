@@ -1,4 +1,4 @@
-"""A whole search, killed by a real SIGKILL at named points: what is found afterwards is what is found without a kill."""
+"""A whole search, killed by a real SIGKILL at named points: afterwards all is as if it had not been."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_best_of_an_earlier_session_is_put_back(model, tmp_path):
 
 
 def test_a_training_that_is_complete(tmp_path):
-    callback, state = train(tmp_path, epochs=2)
+    _, state = train(tmp_path, epochs=2)
     again, state_again = train(tmp_path, epochs=2)
     assert again.epochs_done == 2 and same_state(state, state_again)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import pytest
 
 from bad_disks import file_size_limit, tiny_disk
@@ -35,8 +36,6 @@ def test_one_checkpoint_for_several_executions(project):
 
 def test_best_epoch_is_kept_over_a_worse_end(project):
     """The loss falls for two epochs and rises by a wild learning rate; the trial pauses in between."""
-    import keras
-
     def build_wild(hp):
         hp.Fixed("nothing", 0)
         return small_model(learning_rate=keras.optimizers.schedules.PiecewiseConstantDecay([14], [0.01, 3.0]))

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 
 import pytest
 
-from tuners.searches import ROOT, data
+from tuners.searches import ROOT, data, small_model
 from tuners.test_keras_tuner_features import asha
 
 
@@ -44,7 +44,9 @@ def test_one_line_for_each_segment(printed):
 def test_the_end_says_why_and_what(printed):
     lines, tuner = printed
     assert "Search ended: all 3 trials are done (max_trials=3)" in lines
-    assert re.search(r"1 epochs +3 +[\d.]+\n +3 epochs +1 +[\d.]+\n5 epochs trained; 3 trials in full would take 9", lines)
+    assert re.search(
+        r"1 epochs +3 +[\d.]+\n +3 epochs +1 +[\d.]+\n5 epochs trained; 3 trials in full would take 9", lines
+    )
     best = tuner.oracle.get_best_trials()[0]
     assert f"Best trial {best.trial_id}: val_loss {best.score:.5g}" in lines
     assert lines.rstrip().endswith(f"Files: {tuner.project_dir}")
@@ -60,7 +62,7 @@ def test_a_failure_is_shown(project, capsys):
     def broken(hp):
         if hp.Float("x", 0.0, 1.0) > 0:
             raise ZeroDivisionError("a mistake of the user's")
-        return __import__("tuners.searches").searches.small_model()
+        return small_model()
 
     with pytest.raises(RuntimeError, match="3 trials failed in a row"):
         asha(broken, **project).search(**data(), verbose=1)
@@ -82,7 +84,12 @@ def test_a_live_table_in_a_terminal(tmp_path):
     pty = pytest.importorskip("pty", reason="pseudo terminals need POSIX")
     process, terminal = pty.fork()
     if process == 0:
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TERM": "xterm-256color", "COLUMNS": "150"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+            "TERM": "xterm-256color",
+            "COLUMNS": "150",
+        }
         os.execve(sys.executable, [sys.executable, "-c", IN_TERMINAL, str(tmp_path)], environment)
     written = b""
     while True:

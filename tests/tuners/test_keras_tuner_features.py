@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import kt_ext
-from kt_ext.tuners.segment import store_of
 from tuners.searches import Listed, build, data, epochs_of, learning_rates, run_python, small_model
 
 
@@ -96,6 +95,7 @@ def test_reload(finished):
     assert again.oracle.get_best_trials()[0].score == finished.oracle.get_best_trials()[0].score
     assert evaluated(again.get_best_models()[0]) == pytest.approx(evaluated(finished.get_best_models()[0]), rel=1e-5)
     assert again.remaining_trials == 0
+    assert build(again.oracle.get_space()).layers[1].rate == 0.05  # the space with its default values
 
 
 def test_rung_table(finished):
@@ -115,21 +115,28 @@ def test_tensorboard_with_hparams(project, tmp_path):
         assert any(b"_hparams_/session_start_info" in path.read_bytes() for path in directory.glob("events*"))
 
 
+class Remembers(keras.callbacks.Callback):
+    """The validation loss of each epoch of each segment, in the order of training."""
+
+    losses: ClassVar[list[float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        Remembers.losses.append(logs["val_loss"])
+
+
 def test_executions_per_trial_report_their_mean(project):
-    tuner = searched(asha(executions_per_trial=2, searcher=learning_rates(0.02, 1e-5, 1e-5), **project))
-    trial = tuner.oracle.trials["0"]
-    logs = [store_of(tuner, trial, execution).latest().meta["logs"] for execution in range(2)]
-    mean = epochs_of(tuner)["val_loss"]
-    assert len(mean) == 3  # promoted: both executions went on
-    first, second = ([epoch["val_loss"] for epoch in execution] for execution in logs)
-    epochs = min(len(first), len(second))  # the store keeps the best epoch's checkpoint, and the logs up to it
-    assert first[0] != second[0]
-    assert mean[:epochs] == pytest.approx(np.mean([first[:epochs], second[:epochs]], axis=0), rel=1e-6)
-    best = min(loss for execution in (first, second) for loss in execution)
-    assert evaluated(tuner.get_best_models()[0])["loss"] == pytest.approx(best, rel=1e-5)
+    Remembers.losses.clear()
+    tuner = asha(executions_per_trial=2, searcher=learning_rates(0.02, 1e-5, 1e-5), **project)
+    searched(tuner, callbacks=[Remembers()])
+    # three trials of an epoch, twice each; then both executions of trial 0 go on for two
+    first, second = [Remembers.losses[n] for n in (0, 6, 7)], [Remembers.losses[n] for n in (1, 8, 9)]
+    assert len(Remembers.losses) == 10 and first[0] != second[0]
+    assert epochs_of(tuner)["val_loss"] == pytest.approx(np.mean([first, second], axis=0), rel=1e-6)
+    assert evaluated(tuner.get_best_models()[0])["loss"] == pytest.approx(min(first + second), rel=1e-5)
 
 
 DISTRIBUTED = """
+import json
 import sys
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -137,16 +144,19 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from tuners.searches import *
 from tuners.test_keras_tuner_features import asha, evaluated
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-replicas = set()
+replicas = []
 
 def build_seen(hp):
-    replicas.add(tf.distribute.get_strategy().num_replicas_in_sync)
+    replicas.append(tf.distribute.get_strategy().num_replicas_in_sync)
     return build(hp)
 
-tuner = asha(build_seen, distribution_strategy=strategy, directory=sys.argv[1], searcher=learning_rates(0.02, 1e-5, 1e-5))
+tuner = asha(
+    build_seen, distribution_strategy=strategy, directory=sys.argv[1], searcher=learning_rates(0.02, 1e-5, 1e-5)
+)
 tuner.search(**data(), batch_size=50, verbose=0)
 best = tuner.oracle.get_best_trials()[0]
-print([row.reached for row in tuner.rung_table()], replicas, best.score, evaluated(tuner.get_best_models()[0])["loss"])
+loss = evaluated(tuner.get_best_models()[0])["loss"]
+print(json.dumps([[row.reached for row in tuner.rung_table()], replicas[1:], best.score, loss]))
 """
 
 
@@ -154,9 +164,10 @@ print([row.reached for row in tuner.rung_table()], replicas, best.score, evaluat
 @pytest.mark.slow
 def test_mirrored_strategy(tmp_path):
     printed = run_python(DISTRIBUTED, str(tmp_path)).stdout.strip().splitlines()[-1]
-    table, replicas, score, loss = printed.replace("[3, 1]", "[3,1]").split()
-    assert (table, replicas) == ("[3,1]", "{2}")
-    assert float(loss) == pytest.approx(float(score), rel=1e-5)
+    table, replicas, score, loss = json.loads(printed)
+    assert table == [3, 1]
+    assert set(replicas) == {2}  # all but the first, which only looks at the space
+    assert loss == pytest.approx(score, rel=1e-5)
 
 
 def test_max_model_size(project):

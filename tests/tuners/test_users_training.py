@@ -117,6 +117,39 @@ def test_objective_computed_after_fit(project):
     assert confidence == pytest.approx(best.score, rel=1e-5)
 
 
+class OwnLoop(keras_tuner.HyperModel):
+    """A training loop written out, as in Keras Tuner's guide: the model is not compiled, and of all hooks it calls one."""
+
+    def build(self, hp):
+        hp.Float("decay", 0.5, 0.99)
+        return keras.Sequential([keras.layers.Input((64,)), keras.layers.Dense(1, "linear")])
+
+    def fit(self, hp, model, x, y, callbacks, initial_epoch, epochs, **kwargs):
+        for callback in callbacks:
+            callback.set_model(model)
+        for epoch in range(initial_epoch, epochs + self.too_many):
+            model.set_weights([weight * hp.get("decay") for weight in model.get_weights()])
+            size = float(np.abs(model.get_weights()[0]).sum())
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs={"size": size})
+        return size
+
+    def __init__(self, too_many: int) -> None:
+        super().__init__()
+        self.too_many = too_many
+
+
+@pytest.mark.parametrize("too_many", [0, 1], ids=["as told", "an epoch too many"])
+def test_a_training_loop_of_ones_own(project, too_many):
+    tuner = asha(OwnLoop(too_many), keras_tuner.Objective("size", "min"), **project)
+    searched(tuner)
+    assert [row.reached for row in tuner.rung_table()] == [3, 1]
+    best = tuner.oracle.get_best_trials()[0]
+    sizes, decay = epochs_of(tuner, best.trial_id)["size"], best.hyperparameters.get("decay")
+    assert sizes == pytest.approx([sizes[0], sizes[0] * decay, sizes[0] * decay**2])
+    assert np.abs(tuner.get_best_models()[0].get_weights()[0]).sum() == pytest.approx(best.score)
+
+
 class ForgetsInitialEpoch(keras_tuner.HyperModel):
     def build(self, hp):
         return build(hp)
@@ -181,7 +214,8 @@ class Batches(keras.utils.PyDataset):
 
 def as_py_dataset() -> dict[str, Any]:
     given = data()
-    return {"x": Batches(given["x"], given["y"]), "validation_data": Batches(*given["validation_data"])}
+    train, validation = Batches(given["x"], given["y"]), Batches(*given["validation_data"])
+    return {"x": train, "validation_data": validation, "shuffle": False}
 
 
 def as_tf_data() -> dict[str, Any]:
