@@ -8,48 +8,28 @@ that ``create_trial`` and ``update_trial`` return: its status, and in its values
 from __future__ import annotations
 
 import copy
-import functools
 import random
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 import keras_tuner
-from keras_tuner.engine import oracle as oracle_module
 
 from kt_ext.core.decision import Done, Run, Wait
-from kt_ext.core.durable import StorageError
 from kt_ext.core.scheduler import AbstractScheduler
-from kt_ext.core.search import DONE, FAILED, QUEUED, RUNNING, Event, Search
+from kt_ext.core.search import DONE, FAILED, QUEUED, RUNNING, Search
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.core.space import Space
-from kt_ext.oracles import resume
 from kt_ext.oracles.budget import Budget
-from kt_ext.oracles.clock import Stopwatch
 from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, SEED, TRIAL_ID, own_values, to_space
 from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.oracles.progress import Progress
-from kt_ext.oracles.project import ProjectFiles, check_directory
-from kt_ext.oracles.trials import Status, Trial, TrialFiles, new_trial, record_metrics, reply, score
+from kt_ext.oracles.recorded import RecordedOracle, exclusive
+from kt_ext.oracles.trials import Status, Trial, new_trial, record_metrics, reply, score
 from kt_ext.searchers import make_searcher
 
-Method = TypeVar("Method", bound=Callable[..., Any])
 
-
-def exclusive(method: Method) -> Method:
-    """One call at a time. Keras Tuner's ``synchronized`` keeps its lock for ever after an exception; this does not."""
-
-    @functools.wraps(method)
-    def locked(self: SchedulerOracle, *args: Any, **kwargs: Any) -> Any:
-        with self._exclusive:
-            return method(self, *args, **kwargs)
-
-    return locked  # type: ignore[return-value]
-
-
-class SchedulerOracle(oracle_module.Oracle):
+class SchedulerOracle(RecordedOracle):
     """A Keras Tuner oracle that decides with a scheduler (who runs, how long) and a searcher (which values).
 
     It keeps a journal in the project directory: every decision is on disk before it is acted on, and a search that was
@@ -115,12 +95,6 @@ class SchedulerOracle(oracle_module.Oracle):
         self.asked_for: keras_tuner.HyperParameters | None = None
         self._given_searcher = searcher
         self._pristine = copy.deepcopy(scheduler)
-        self._exclusive = threading.RLock()
-        self.clock = Stopwatch()
-        self.header: Event = {}
-        self._files: ProjectFiles | None = None
-        self._trial_files: TrialFiles | None = None
-        self._unrecorded: str | None = None
         self._display = Progress(self)
         self._set_seed(random.SystemRandom().randint(0, 2**31 - 1) if seed is None else int(seed))
         self._clear()
@@ -131,6 +105,7 @@ class SchedulerOracle(oracle_module.Oracle):
 
     def _clear(self) -> None:
         """No trials, nothing decided."""
+        self._forget_writing()
         self.search = Search(copy.deepcopy(self._pristine), self.searcher, self.seed)
         self.trials: dict[str, Trial] = {}
         self.ongoing_trials: dict[str, Trial] = {}
@@ -138,13 +113,11 @@ class SchedulerOracle(oracle_module.Oracle):
         self.end_order: list[str] = []
         self.best = float("inf")
         self._ended: set[str] = set()
-        self._unwritten: set[str] = set()
         self._interrupted: set[int] = set()  # told to stop by a budget
         self._leaving: set[int] = set()  # told to stop by the scheduler; their workers have not said that they did
         self._decided: list[Run] = []  # recorded, for trials that are still leaving the worker before
         self._failures_in_a_row = 0
         self._run_times.clear()
-        self._saved_lines = 0
         self._space: Space | None = None
         self._digits = len(str(self.max_trials))
 
@@ -316,11 +289,6 @@ class SchedulerOracle(oracle_module.Oracle):
         """Workers that are training an epoch now."""
         return self.search.running - len(self._interrupted) - len(self._decided)
 
-    @property
-    def _takes_reports(self) -> bool:
-        """Whether this oracle leads the search: not before ``create_trial`` has taken the directory over."""
-        return self._files is None or self._files.writing
-
     def _is_training(self, trial_id: str) -> bool:
         """Whether a worker is to train the trial: it was not told to stop, nor was the search taken over since."""
         number = int(trial_id)
@@ -454,120 +422,7 @@ class SchedulerOracle(oracle_module.Oracle):
             self._ended.add(trial.trial_id)
             self.end_order.append(trial.trial_id)
 
-    # Files
-
-    def _set_project_dir(self, directory: Any, project_name: str) -> None:
-        check_directory(directory)
-        super()._set_project_dir(directory, project_name)
-        self._files = ProjectFiles(f"{directory}/{project_name}", self.clock)
-        self._trial_files = TrialFiles(self._files.directory)
-
-    @property
-    def files(self) -> ProjectFiles | None:
-        """The project's files, None while no directory is set."""
-        return self._files
-
-    def _begin_writing(self) -> None:
-        """Take the project directory at the first decision, not before: reading results needs no lock."""
-        self._check_in_step()
-        if self._files is None:
-            self.clock.start()
-        if self._takes_reports:
-            return
-        assert self._files is not None
-        self._files.open()
-        try:
-            if self._files.lines:
-                resume.load(self)
-                for event in self.search.requeue_running():
-                    self._append(event)
-            else:
-                self._append(resume.header(self))
-        except BaseException:
-            self._files.close()
-            raise
-
-    @contextmanager
-    def _recorded(self) -> Iterator[None]:
-        """What is decided inside is on record at its end, or this oracle decides no more.
-
-        Whatever the reason (a full disk, Ctrl-C), memory may then be ahead of the journal, which is the truth.
-        """
-        try:
-            yield
-        except BaseException as error:
-            if self._files is not None and self._files.writing:
-                self._unrecorded = str(error) if isinstance(error, StorageError) else repr(error)
-                self._files.close()
-            raise
-
-    def _check_in_step(self) -> None:
-        if self._unrecorded is not None:
-            assert self._files is not None
-            raise StorageError(
-                f"{self._files.directory}: this search decides no more, since its last decision may not be on record "
-                f"({self._unrecorded}); start the search again, it goes on from what is"
-            )
-
-    def _append(self, event: Event) -> None:
-        if self._files is not None:
-            self._files.append(event)
-
-    def _sync(self) -> None:
-        if self._files is not None:
-            self._files.sync()
-
-    @exclusive
-    def reload(self) -> None:
-        """Take over the search in the project directory, to read its results or to go on.
-
-        While this oracle leads the search there is nothing to take over.
-
-        Raises:
-            ValueError: space, objective, scheduler or seed are not those of that search; the message shows both.
-            JournalDamaged: the journal cannot be trusted; the message names file and offset.
-        """
-        if self._files is not None and self._files.exists and not self._files.writing:
-            resume.load(self)
-            self._unrecorded = None
-
-    @exclusive
-    def save(self) -> None:
-        """Write a snapshot, and ``oracle.json`` and ``trial.json`` as stock Keras Tuner reads them."""
-        if self._files is None or not self._files.writing:
-            return
-        # First, and with those that a killed session may not have written: the next one looks after the snapshot only.
-        for trial_id in sorted(self._unwritten):
-            self._write_trial(self.trials[trial_id])
-        for trial in self.ongoing_trials.values():
-            self._write_trial(trial)
-        self._files.snapshot(resume.state(self))
-        self._files.write_oracle(self.get_state())
-        self._saved_lines = self._files.lines
-
-    def _write_trial(self, trial: Trial) -> None:
-        if self._trial_files is not None:
-            self._trial_files.write(trial)
-            self._unwritten.discard(trial.trial_id)
-
     @property
     def failing(self) -> bool:
         """Whether so many trials failed in a row that the search was ended."""
         return self._failures_in_a_row >= self.max_consecutive_failed_trials
-
-    @exclusive
-    def finish(self) -> None:
-        """Write everything, give the project directory back and show the end of the search.
-
-        The next ``create_trial`` takes it again and goes on, from what is on record.
-        """
-        try:
-            if self._files is not None and self._files.writing:
-                try:
-                    self.save()
-                finally:
-                    self._files.close()
-        finally:
-            self._unrecorded = None
-            self.clock.stop()
-            self._display.on_search_end()
