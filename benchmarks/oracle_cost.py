@@ -99,7 +99,9 @@ def main() -> None:
             again.__dict__.update(oracle.__dict__)
             begin = time.process_time()
             again.reload()
-            print(f"{'':42} finish {finish:.2f} s CPU, reload of {len(again.trials)} trials {time.process_time() - begin:.2f} s")
+            print(
+                f"{'':42} finish {finish:.2f} s CPU, reload of {len(again.trials)} trials {time.process_time() - begin:.2f} s"
+            )
         peer = keras_tuner.oracles.RandomSearchOracle(
             objective, max_trials=args.peer_trials, hyperparameters=space(), seed=1
         )

@@ -42,13 +42,14 @@ def soak(server: SearchServer, scratch: Path, kills: int, rng: random.Random) ->
     began = time.monotonic()
     if (code := server.run(unbroken).code) != 0:
         raise SystemExit(f"the unbroken search exited with {code}")
-    longest_seconds = time.monotonic() - began
+    shortest_seconds = time.monotonic() - began
     done, searches, killed_here = 0, 0, 0
     while done < kills or killed_here:
         directory = scratch / f"search{searches}"
+        began = time.monotonic()
         pid = server.start(directory)
         if done < kills:
-            time.sleep(rng.uniform(0.0, longest_seconds))
+            time.sleep(rng.uniform(0.0, shortest_seconds))
             os.kill(pid, signal.SIGKILL)  # the server has not waited for it yet, so the pid is still its own
         ended = server.wait(pid)
         if ended.code == -signal.SIGKILL:
@@ -59,6 +60,8 @@ def soak(server: SearchServer, scratch: Path, kills: int, rng: random.Random) ->
             continue
         if ended.code != 0:
             raise SystemExit(f"search {searches} exited with {ended.code}:\n{ended.output}")
+        if not killed_here:
+            shortest_seconds = min(shortest_seconds, time.monotonic() - began)
         again, differences = trained_again(directory), differences_of_searches(directory, unbroken)
         print(f"search {searches}: killed {killed_here} times, {again} epochs twice, {len(differences)} differences")
         if differences or again > killed_here:

@@ -36,6 +36,15 @@ class Progress:
     def set_state(self, state: dict[str, Any]) -> None:
         """Nothing is kept here."""
 
+    def on_resume(self) -> None:
+        """A search that was begun before goes on."""
+        if self.verbose and self.oracle.files is not None:
+            history = self.oracle.search.history
+            self._print(
+                f"Going on with the search in {self.oracle.files.directory}: "
+                f"{len(history)} trials started, {history.total_epochs} epochs done"
+            )
+
     def on_trial_begin(self, trial: Trial) -> None:
         """A worker takes a trial."""
         if self.verbose:

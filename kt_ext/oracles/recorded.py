@@ -90,6 +90,7 @@ class RecordedOracle(oracle_module.Oracle):
                 resume.load(cast("SchedulerOracle", self))
                 for event in self.search.requeue_running():
                     self._append(event)
+                self._display.on_resume()
             else:
                 self._append(resume.header(cast("SchedulerOracle", self)))
         except BaseException:

@@ -58,11 +58,12 @@ def weighs_outputs(y: Any, sample_weight: Any) -> bool:
     """Whether these are weights for the several outputs ``y``: one array for each, or one number for each sample."""
     if not keras.tree.is_nested(sample_weight):
         return len(sample_weight.shape) == 1 or tuple(sample_weight.shape[1:]) == (1,)
-    try:
-        keras.tree.assert_same_structure(y, sample_weight)
-    except (TypeError, ValueError):
-        return False
-    return True
+    return structure(y) == structure(sample_weight)
+
+
+def structure(nest: Any) -> Any:
+    """The nest with None for each leaf. Keras's own comparison takes notice of the leaves' types before version 3.8."""
+    return keras.tree.map_structure(lambda _: None, nest)
 
 
 def to_numpy(leaf: Any) -> np.ndarray:

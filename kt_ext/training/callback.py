@@ -146,7 +146,7 @@ class TuningCallback(keras.callbacks.Callback):
         self._reset = [dict(vars(callback)) for callback in self._beside]
         if self._counters is not None:
             for callback, counters in zip(self._beside, self._counters, strict=False):
-                vars(callback).update(counters)
+                _give_back(callback, counters)
             self._counters = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -229,10 +229,16 @@ def restore_model(model: keras.Model, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's state into a compiled model, creating the weights of one that had no input shape yet."""
     if not model.built and checkpoint.meta["build_config"]:
         with strategy_scope(model):
-            model.build_from_config(checkpoint.meta["build_config"])
-        # Keras builds the layers of a subclassed model so, and leaves the model itself unmarked.
-        model.built = model.built or all(layer.built for layer in model.layers)
+            _build(model, checkpoint.meta["build_config"])
     set_state(model, checkpoint.state)
+
+
+def _build(model: keras.Model, build_config: Mapping[str, Any]) -> None:
+    """Build a model as ``fit`` does, by calling it: its variables get other names by ``build_from_config``."""
+    if "input_shape" in build_config:
+        model(keras.tree.map_shape_structure(keras.KerasTensor, build_config["input_shape"]), training=False)
+    else:
+        model.build_from_config(build_config)
 
 
 def _by_name(objective: str, direction: str) -> Callable[[Logs], float | None]:
@@ -245,6 +251,19 @@ def _by_name(objective: str, direction: str) -> Callable[[Logs], float | None]:
         return value if math.isfinite(value) else math.inf
 
     return minimised
+
+
+def _give_back(callback: keras.callbacks.Callback, counters: Mapping[str, Any]) -> None:
+    """Set the counters of a callback that has just reset itself."""
+    vars(callback).update(counters)
+    if isinstance(callback, keras.callbacks.EarlyStopping) and callback.monitor_op is None:
+        # Before Keras 3.7 it resets `best` late, at the end of its first epoch, by this method.
+        def set_monitor_op() -> None:
+            del vars(callback)["_set_monitor_op"]
+            callback._set_monitor_op()
+            vars(callback).update(counters)
+
+        vars(callback)["_set_monitor_op"] = set_monitor_op
 
 
 def _counters(callback: keras.callbacks.Callback, reset: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class ResumableData:
         return changed
 
     def _validate_from_dataset(self, fit: dict[str, Any]) -> None:
-        """Put a dataset in the place of validation arrays: Keras would convert them and trace a pipeline in each fit."""
+        """Put a dataset in the place of validation arrays: Keras would convert and trace them in each fit."""
         data = fit.get("validation_data")
         leaves = keras.tree.flatten(data)
         if not isinstance(data, (tuple, list)) or fit.get("validation_steps") is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from kt_ext.training.live_float import LiveFloat
-from kt_ext.training.state import build_optimizer, strategy_scope, updating_optimizer
+from kt_ext.training.state import VARIABLE, build_optimizer, strategy_scope, updating_optimizer
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Place:
 
     def value(self) -> float:
         held = self.held
-        if isinstance(held, keras.Variable):
+        if isinstance(held, VARIABLE):
             return float(held.numpy())
         return held.value if isinstance(held, LiveFloat) else float(held)
 
@@ -113,7 +113,7 @@ def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.L
 
 def _is_live_or_can_be(slot: Slot, owner: Any) -> bool:
     held = getattr(owner, slot.attribute)
-    if isinstance(held, (LiveFloat, keras.Variable)):
+    if isinstance(held, (LiveFloat, VARIABLE)):
         return True
     if isinstance(held, bool) or not isinstance(held, (int, float)):  # None, or a schedule's tensor
         return False
@@ -143,7 +143,7 @@ def install(model: keras.Model) -> LiveValues:
     floats: dict[str, LiveFloat] = {}
     with strategy_scope(model):
         for name, place in found.items():
-            if live_float is not None and not isinstance(place.held, keras.Variable):
+            if live_float is not None and not isinstance(place.held, VARIABLE):
                 floats[name] = live_float(place.value())
     live = LiveValues(model, found, floats)
     live._attach()

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from kt_ext.training.live import OPTIMIZERS, places
-from kt_ext.training.state import updating_optimizer
+from kt_ext.training.state import VARIABLE, updating_optimizer
 
 #: Attributes that no step reads, or that differ between two equal models.
 _BOOKKEEPING = frozenset(
@@ -125,7 +125,7 @@ class _Writer:
             yield _Token(type(item).__name__)
         elif type(item).__module__.startswith("tensorflow.python.distribute."):
             yield _Token(f"strategy {id(item)}")  # kept alive by the model
-        elif isinstance(item, keras.Variable):
+        elif isinstance(item, VARIABLE):
             yield _Token(f"{item.name} {tuple(item.shape)} {item.dtype} {item.trainable} {item.aggregation}")
             yield from (item.regularizer, item.constraint)
         elif _is_of_keras(type(item)):

@@ -6,11 +6,15 @@ import contextlib
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import keras
 import numpy as np
 
 from kt_ext.training.live_float import VARIABLE_NAME
+
+#: What every variable is an instance of; before Keras 3.7 not of keras.Variable itself, but of its base.
+VARIABLE: Any = keras.Variable.__bases__[0]
 
 _AUTO_NUMBER = re.compile(r"_\d+(?=[_/]|$)")
 

@@ -283,6 +283,10 @@ class SegmentTuner(keras_tuner.Tuner):
         if (self.optimizer or self.loss or self.metrics) and not model.compiled:
             model.compile()  # Keras Tuner reads what it replaces, and Keras has nothing there before
         super()._override_compile_args(model)
+        for metric in keras.tree.flatten(self.metrics):
+            # Every model has the same ones, and Keras does not reset what a new model has not used yet.
+            if isinstance(metric, keras.metrics.Metric):
+                metric.reset_state()
 
     def _try_build(self, hp: Any) -> keras.Model:
         if not len(self.models):

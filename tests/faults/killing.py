@@ -102,11 +102,12 @@ def differences(found: Any, expected: Any, where: str = "") -> list[str]:
 
 
 def differences_of_searches(found: Path, expected: Path) -> list[str]:
-    """Where a search differs from an unbroken one: decisions, reports, values, results, epochs trained."""
+    """Where a search differs from an unbroken one: decisions, reports, values, results, epochs trained, files left."""
     return [
         *differences(decisions(found), decisions(expected), "decisions"),
         *differences(results(found), results(expected), "results"),
         *differences(sorted(times_trained(found)), sorted(times_trained(expected)), "epochs"),
+        *differences(sorted(contents(found / "search")), sorted(contents(expected / "search")), "files"),
     ]
 
 

@@ -35,26 +35,27 @@ def search(build_model: Any, values: list[dict[str, Any]], directory: Any, share
             project_name=f"share_{share}",
             share_models=share,
         )
-        tuner.search(**data(), batch_size=32, verbose=0)
+        tuner.search(**data(), batch_size=25, verbose=0)
     return tuner, counts
 
 
 @pytest.fixture(scope="module")
 def shared_and_not(tmp_path_factory):
     directory = tmp_path_factory.mktemp("sharing")
-    return search(build, FIVE, directory, True), search(build, FIVE, directory, False)
+    return search(build, FIVE, directory, True), search(build, FIVE[:3], directory, False)
 
 
 def test_one_trace_for_five_trials(shared_and_not):
     (_, counts), (_, unshared_counts) = shared_and_not
     assert counts.builds == 1 + 5
     assert (counts.train_steps, counts.test_steps) == (ONE_TRAIN_TRACE, 1)
-    assert unshared_counts.train_steps == 5 * ONE_TRAIN_TRACE
+    assert unshared_counts.train_steps == 3 * ONE_TRAIN_TRACE
 
 
 def test_same_results_as_unshared(shared_and_not):
     (shared, _), (unshared, _) = shared_and_not
-    assert_same_epochs(all_epochs(shared), all_epochs(unshared))
+    first_three = {trial_id: epochs for trial_id, epochs in all_epochs(shared).items() if trial_id < "3"}
+    assert_same_epochs(first_three, all_epochs(unshared))
 
 
 def test_equal_values_differ_by_their_seed(shared_and_not):
