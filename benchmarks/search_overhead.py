@@ -115,9 +115,10 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as directory:
                 result = in_process("search", kind, seed, directory)
             fit = in_process("plain_fit", result["epochs"])
-            print(f"{kind:24}{seed:4} {result['trials']:6} {result['epochs']:6} {result['cpu']:7.1f} {result['wall']:7.1f} "
-                  f"{fit['fit_cpu']:9.1f} {result['cpu'] / fit['fit_cpu']:8.2f} {result['cpu'] / fit['cpu']:11.2f} "
-                  f"{result['best']:7.4f}", flush=True)  # fmt: skip
+            row = [f"{kind:24}{seed:4}", f"{result['trials']:6}", f"{result['epochs']:6}", f"{result['cpu']:7.1f}"]
+            row += [f"{result['wall']:7.1f}", f"{fit['fit_cpu']:9.1f}", f"{result['cpu'] / fit['fit_cpu']:8.2f}"]
+            row += [f"{result['cpu'] / fit['cpu']:11.2f}", f"{result['best']:7.4f}"]
+            print(*row, flush=True)
 
 
 if __name__ == "__main__":

@@ -73,9 +73,8 @@ def main() -> None:
     )
     tuner.search(x, y, validation_data=validation, batch_size=64)
     model = tuner.get_best_models()[0]
-    print(
-        f"The best model on the test images: accuracy {model.evaluate(*test, verbose=0, return_dict=True)['accuracy']:.4f}"
-    )
+    accuracy = model.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
+    print(f"The best model on the test images: accuracy {accuracy:.4f}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
-Value = Union[bool, int, float, str]
+Value = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Done:
     """The search is over."""
 
 
-Decision = Union[Run, Pause, Stop, Wait, Done]
+Decision = Run | Pause | Stop | Wait | Done
 _WORDS: dict[str, type] = {cls.__name__.lower(): cls for cls in (Run, Pause, Stop, Wait, Done)}
 
 

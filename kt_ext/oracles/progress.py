@@ -27,6 +27,7 @@ class Progress:
         self.verbose = verbose
         self._live: Any = None
         self._last: dict[str, tuple[int, float]] = {}
+        self._began = False
 
     # Keras Tuner keeps its display's clock in oracle.json; ours is in the journal.
     def get_state(self) -> dict[str, Any]:
@@ -47,6 +48,7 @@ class Progress:
 
     def on_trial_begin(self, trial: Trial) -> None:
         """A worker takes a trial."""
+        self._began = True
         if self.verbose:
             self._refresh()
 
@@ -68,11 +70,12 @@ class Progress:
         self._refresh()
 
     def on_search_end(self) -> None:
-        """The search is over: why, and the table of rungs."""
+        """The search is over: why, and the table of rungs. One that was refused never began."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-        if not self.verbose:
+        began, self._began = self._began, False
+        if not self.verbose or not (began or self.oracle.stop_reason):
             return
         print(f"\nSearch ended: {self.oracle.stop_reason or 'interrupted'}")
         print(summary(self.oracle))

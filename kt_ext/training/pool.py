@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kt_ext.training.live import LiveValues, install, values
+from kt_ext.training.live import LiveValues, install, places, values
 from kt_ext.training.signature import signature
 from kt_ext.training.state import get_state, set_state
 
@@ -95,7 +95,7 @@ class ModelPool:
         Returns:
             ``fresh`` itself, without live values, if it cannot be shared (see ``signature``).
         """
-        text = signature(fresh) if self.max_models > 0 else None
+        text = signature(fresh) if self.max_models > 0 and _in_range(fresh) else None
         if text is None:
             return PooledModel(fresh, None, reused=False)
         entry = self._take(text)
@@ -149,6 +149,11 @@ class ModelPool:
                 kept, nbytes = kept + 1, nbytes + entry.nbytes
                 if kept > self.max_models or nbytes > self.max_bytes:
                     self._entries.remove(entry)
+
+
+def _in_range(model: keras.Model) -> bool:
+    """Whether live values could take the model's own: an infinite learning rate is trained, and diverges, alone."""
+    return all(place.slot.valid(place.value()) for place in places(model).values())
 
 
 def _new_entry(text: str, fresh: keras.Model) -> _Entry:

@@ -34,10 +34,9 @@ def halved(epoch: int, rate: float) -> float:
     return rate * 0.8
 
 
-# It reduces the rate whenever the loss, with a large dropout, has not fallen by 0.2 for two epochs: the first time
-# is across the pause, and the cooldown counts on.
+# It waits for three epochs in which the loss falls by less than 1, the first two before the pause, and cools down.
 def plateau() -> keras.callbacks.Callback:
-    return keras.callbacks.ReduceLROnPlateau("loss", factor=0.3, patience=2, min_delta=0.2, cooldown=2)
+    return keras.callbacks.ReduceLROnPlateau("loss", factor=0.3, patience=3, min_delta=1.0, cooldown=2)
 
 
 CASES: dict[str, tuple[Any, Any]] = {
