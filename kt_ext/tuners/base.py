@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import inspect
 import math
@@ -86,10 +87,7 @@ class SegmentTuner(keras_tuner.Tuner):
         if not isinstance(oracle, SchedulerOracle):
             raise TypeError(f"oracle={oracle!r}: must be a kt_ext oracle; use keras_tuner.Tuner for Keras Tuner's own")
         if kwargs:
-            raise TypeError(
-                f"{', '.join(sorted(kwargs))}: not an argument of {type(self).__name__}; it takes those of "
-                f"keras_tuner.Tuner and {', '.join(sorted(_ORACLE_ARGUMENTS))}"
-            )
+            raise TypeError(_unknown_arguments(type(self), sorted(kwargs)))
         check_project_name(project_name)
         if hypermodel is None and type(self).run_trial is SegmentTuner.run_trial:
             raise ValueError(
@@ -325,3 +323,13 @@ def _check_free(directory: Path) -> None:
         lock = ProjectLock(directory / LOCK)
         lock.acquire()
         lock.release()
+
+
+def _unknown_arguments(tuner: type[SegmentTuner], unknown: list[str]) -> str:
+    known = {name for cls in (tuner, SegmentTuner) for name in inspect.signature(cls.__init__).parameters}
+    known = (known | _ORACLE_ARGUMENTS) - {"self", "kwargs", "oracle"}
+    meant = [close for name in unknown for close in difflib.get_close_matches(name, known, n=1)]
+    return (
+        f"{', '.join(unknown)}: not an argument of {tuner.__name__}"
+        f"{'; did you mean ' + ', '.join(meant) + '?' if meant else ';'} It takes {', '.join(sorted(known))}"
+    )

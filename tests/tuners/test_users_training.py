@@ -280,4 +280,5 @@ def test_nan_is_the_worst(project):
     diverged = tuner.oracle.trials["0"]
     assert (diverged.status, diverged.score) == ("FAILED", None)
     assert diverged.message == "val_loss was never finite: the training diverged"
-    assert [trial.trial_id for trial in tuner.oracle.get_best_trials(2)] == ["1"]
+    assert tuner.oracle.trials["1"].status == "COMPLETED"  # no value of the first is left in a model they share
+    assert tuner.oracle.get_best_trials()[0].trial_id == "1"
