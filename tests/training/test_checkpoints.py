@@ -391,8 +391,13 @@ def test_an_interrupted_save_leaves_the_old_one(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        store.save(1, {}, {})
+    # A shell starts what runs in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store.save(1, {}, {})
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert os.listdir(tmp_path) == ["epoch-00001.ckpt"]
     assert store.load(1).meta == {"epoch": 1}
 
