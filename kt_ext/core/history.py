@@ -29,7 +29,8 @@ class History:
         self.identity = object()
         self._ids: list[int] = []
         self._values: dict[int, Mapping[str, Value]] = {}
-        self._replaced: list[Mapping[str, Value]] = []
+        self._replaced: list[tuple[int, int, Mapping[str, Value]]] = []  # trial, up to which epoch, values
+        self._earlier: dict[int, list[tuple[int, Mapping[str, Value]]]] = {}
         self._configurations: list[Mapping[str, Value]] = []
         self._seen: set[frozenset[tuple[str, Value]]] = set()
         self._pending: dict[int, None] = {}
@@ -62,8 +63,23 @@ class History:
         """
         self._check_known(trial_id)
         if values != self._values[trial_id]:
-            self._replaced.append(self._values[trial_id])
+            self._replace(trial_id, self._last_epoch[trial_id], self._values[trial_id])
             self._values[trial_id] = self._see(values)
+
+    def amend(self, trial_id: int, values: Mapping[str, Value]) -> None:
+        """The trial's ``values`` since it last went on turn out to be these: some showed only in training.
+
+        Raises ValueError for an unknown trial.
+        """
+        self._check_known(trial_id)
+        if values != self._values[trial_id]:
+            earlier = self._earlier.get(trial_id)
+            self._replace(trial_id, earlier[-1][0] if earlier else 0, self._values[trial_id])
+            self._values[trial_id] = self._see(values)
+
+    def _replace(self, trial_id: int, epoch: int, values: Mapping[str, Value]) -> None:
+        self._replaced.append((trial_id, epoch, values))
+        self._earlier.setdefault(trial_id, []).append((epoch, values))
 
     def _see(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
         copy = MappingProxyType(dict(values))
@@ -138,6 +154,16 @@ class History:
         """The trial's values, read-only. Raises KeyError for an unknown trial."""
         return self._values[trial_id]
 
+    def values_at(self, trial_id: int, epoch: int) -> Mapping[str, Value]:
+        """The values with which the trial trained its epoch ``epoch``, or would if it has not got there.
+
+        Raises KeyError for an unknown trial.
+        """
+        for until, values in self._earlier.get(trial_id, ()):
+            if epoch <= until:
+                return values
+        return self._values[trial_id]
+
     @property
     def configurations(self) -> Sequence[Mapping[str, Value]]:
         """All distinct values that trials have or had, each once; a live list that only grows, not to be changed."""
@@ -178,7 +204,7 @@ class History:
         return {
             "ids": list(self._ids),
             "values": [dict(self._values[trial_id]) for trial_id in self._ids],
-            "replaced": [dict(values) for values in self._replaced],
+            "replaced": [[trial_id, epoch, dict(values)] for trial_id, epoch, values in self._replaced],
             "pending": list(self._pending),
             "observations": {
                 "trial_ids": trial_ids.tolist(),
@@ -192,7 +218,8 @@ class History:
         self._clear()
         for trial_id, values in zip(state["ids"], state["values"], strict=True):
             self.start(trial_id, values)
-        self._replaced = [self._see(values) for values in state["replaced"]]
+        for trial_id, epoch, values in state["replaced"]:
+            self._replace(trial_id, epoch, self._see(values))
         self._pending = dict.fromkeys(state["pending"])
         seen = state["observations"]
         self._trial_ids = _Column(np.int64, seen["trial_ids"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-from kt_ext.core.decision import Done, Observation, Pause, Run, Stop, Wait
+from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait
+from kt_ext.core.explorer import AbstractExplorer
 
 
 class AbstractScheduler(ABC):
@@ -21,12 +23,19 @@ class AbstractScheduler(ABC):
         max_epochs: the largest number of epochs that one trial may be trained.
         rung_epochs: the epochs at which trials are compared, ascending; the last is ``max_epochs``.
         stops_in_flight: whether ``observe`` may end a trial before the epoch it was sent to.
+        repeats: whether two trials may have equal values, since chance and later changes will tell them apart.
+        explorer: asked for values when a ``Run`` without ``values`` restores the state of another trial; None keeps
+            the trial's own.
+        failure: why there is no sense in going on, in the user's words; None if there is.
     """
 
     max_trials: int
     max_epochs: int
     rung_epochs: tuple[int, ...]
     stops_in_flight: bool = False
+    repeats: bool = False
+    explorer: AbstractExplorer | None = None
+    failure: str | None = None
 
     @abstractmethod
     def suggest(self, rng: np.random.Generator) -> Run | Wait | Done:
@@ -50,6 +59,10 @@ class AbstractScheduler(ABC):
     @abstractmethod
     def exhaust(self) -> None:
         """No new values can be had: start no more trials, only finish those that exist."""
+
+    def pinned(self) -> Collection[CheckpointRef]:
+        """States of trials that a later decision may restore in other trials: they must not be removed."""
+        return ()
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

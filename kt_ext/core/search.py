@@ -7,7 +7,7 @@ simulation and a restart share one path. Nothing here knows of Keras, disks or c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,9 @@ class Search:
         until: trial id to the epoch it was last sent to.
         where: trial id to ``running``, ``paused``, ``done``, ``failed`` or ``queued`` (to be handed out again).
         number: how many decisions were made; decision n draws from ``EventRandom(seed).at(n)``.
+        structural: names of parameters that shape a model's variables; None while nobody has said which do.
+        mutable: names of the parameters that may change in mid-training; None: all but the structural ones.
+        takeovers: the trials that took over another's state, in order: trial, and the donor with its epoch.
     """
 
     def __init__(self, scheduler: AbstractScheduler, searcher: AbstractSearcher, seed: int) -> None:
@@ -46,6 +49,9 @@ class Search:
         self.until: dict[int, int] = {}
         self.where: dict[int, str] = {}
         self.number = 0
+        self.structural: tuple[str, ...] | None = None
+        self.mutable: tuple[str, ...] | None = None
+        self.takeovers: list[tuple[int, CheckpointRef]] = []
         self._queue: list[int] = []
         self._told: dict[int, CheckpointRef] = {}  # the state that a trial was told to take and has not trained on yet
         self._random = EventRandom(seed)
@@ -66,7 +72,19 @@ class Search:
         epoch = self.history.epochs_of(trial_id)
         return CheckpointRef(trial_id, epoch) if epoch else None
 
+    def pinned(self, trial_id: int) -> set[int]:
+        """The epochs whose states of this trial another may still take over, or was told to."""
+        refs = {*self.scheduler.pinned(), *self._told.values()}
+        return {ref.epoch for ref in refs if ref.trial_id == trial_id}
+
     # Decisions
+
+    def declare(self, structural: Collection[str], mutable: Collection[str] | None = None) -> Event:
+        """Say which parameters shape a model's variables, and which of the others alone may change in mid-training."""
+        event: Event = {"e": "declare", "structural": sorted(structural)}
+        if mutable is not None:
+            event["mutable"] = sorted(mutable)
+        return self._apply_declare(event)
 
     def ask(self, space: Space) -> tuple[list[Event], Run | Wait | Done]:
         """What a free worker does next, and the events to record before it does."""
@@ -80,17 +98,20 @@ class Search:
             decision = self.scheduler.suggest(rng)
             if not isinstance(decision, Run):
                 return events, decision
-            if decision.trial_id in self.until or decision.values is not None:
-                return [*events, self._apply_ask(decision)], decision
-            try:
-                values = dict(self.searcher.propose(self.history, space, rng))
-            except SpaceExhausted:
-                events.append(self._apply_exhaust(decision))
-                continue
-            decision = replace(decision, values=values)
+            if decision.trial_id in self.until:
+                decision = self._explored(decision, space, rng)
+            elif decision.values is None:
+                try:
+                    values = dict(self.searcher.propose(self.history, space, rng))
+                except SpaceExhausted:
+                    if not self.scheduler.repeats:
+                        events.append(self._apply_exhaust(decision))
+                        continue
+                    values = space.sample(rng)
+                decision = replace(decision, values=values)
             return [*events, self._apply_ask(decision)], decision
 
-    def tell(self, trial_id: int, epoch: int, objective: float) -> tuple[Event, Decision]:
+    def tell(self, trial_id: int, epoch: int, objective: float, space: Space) -> tuple[Event, Decision]:
         """The trial reached ``objective`` (minimised, ``inf`` the worst) after ``epoch`` epochs: what it does next.
 
         Epochs may be left out (not every one is validated). The scheduler is told of each, so that it may count them:
@@ -99,17 +120,24 @@ class Search:
         Raises:
             ValueError: the trial is not running, or has reported this epoch already.
         """
+        return self._tell(trial_id, epoch, objective, lambda run, rng: self._explored(run, space, rng))
+
+    def _tell(
+        self, trial_id: int, epoch: int, objective: float, explored: Callable[[Run, np.random.Generator], Run]
+    ) -> tuple[Event, Decision]:
         if trial_id not in self._running:
             raise ValueError(f"trial {trial_id} is {self.where.get(trial_id, 'unknown')}: only a running trial reports")
         done = self.history.epochs_of(trial_id)
         self.history.record(Observation(trial_id, epoch, objective))
         self._told.pop(trial_id, None)
         for each in range(done + 1, epoch + 1):
-            decision = self.scheduler.observe(Observation(trial_id, each, objective), self._next_random())
+            rng = self._next_random()
+            decision = self.scheduler.observe(Observation(trial_id, each, objective), rng)
             if not isinstance(decision, Run):
                 break
         event: Event = {"e": "tell", "trial": trial_id, "epoch": epoch, "objective": objective}
         if isinstance(decision, Run):
+            decision = explored(decision, rng)
             event["do"] = "run"
             if decision.until != self.until[trial_id]:
                 event["until"] = self.until[trial_id] = decision.until
@@ -118,7 +146,7 @@ class Search:
                 self.history.assign(trial_id, decision.values)
             if decision.restore is not None:
                 event["restore"] = [decision.restore.trial_id, decision.restore.epoch]
-                self._told[trial_id] = decision.restore
+                self._take_over(trial_id, decision.restore)
         else:
             event["do"] = "pause" if isinstance(decision, Pause) else "stop"
             self._leave(trial_id, PAUSED if isinstance(decision, Pause) else DONE)
@@ -157,13 +185,18 @@ class Search:
             assert isinstance(decision, Run)
             self._apply_exhaust(decision)
         elif kind == "tell":
-            made_event, answer = self.tell(event["trial"], event["epoch"], event["objective"])
+            # values came from the explorer, which is not asked again
+            made_event, answer = self._tell(
+                event["trial"], event["epoch"], event["objective"], lambda run, _: replace(run, values=event.get("values"))
+            )
             same = all(made_event.get(key) == event.get(key) for key in ("do", "until", "values", "restore"))
             self._check(event, same, answer)
         elif kind == "again":
             self._apply_again(event)
         elif kind == "end":
             self._apply_end(event)
+        elif kind == "declare":
+            self._apply_declare(event)
 
     @staticmethod
     def _check(event: Event, same: bool, decision: Decision) -> None:
@@ -174,6 +207,31 @@ class Search:
             )
 
     # State changes
+
+    def _explored(self, run: Run, space: Space, rng: np.random.Generator) -> Run:
+        """With the explorer's values if it takes over another trial's state and the scheduler gave none."""
+        explorer = self.scheduler.explorer
+        if run.values is not None or explorer is None or not self._is_other(run.trial_id, run.restore):
+            return run
+        fixed = set(self.structural or ())
+        if self.mutable is not None:
+            fixed |= {parameter.name for parameter in space.parameters} - set(self.mutable)
+        values = explorer.explore(run, self.history, space, fixed, rng)
+        return replace(run, values=dict(values))
+
+    @staticmethod
+    def _is_other(trial_id: int, restore: CheckpointRef | None) -> bool:
+        return restore is not None and restore.trial_id != trial_id
+
+    def _take_over(self, trial_id: int, restore: CheckpointRef) -> None:
+        self._told[trial_id] = restore
+        if self._is_other(trial_id, restore):
+            self.takeovers.append((trial_id, restore))
+
+    def _apply_declare(self, event: Event) -> Event:
+        self.structural = tuple(event["structural"])
+        self.mutable = tuple(event["mutable"]) if "mutable" in event else None
+        return event
 
     def _next_random(self) -> np.random.Generator:
         self.number += 1
@@ -193,7 +251,7 @@ class Search:
             event["values"] = dict(run.values)
         if run.restore is not None:
             event["restore"] = [run.restore.trial_id, run.restore.epoch]
-            self._told[run.trial_id] = run.restore
+            self._take_over(run.trial_id, run.restore)
         self.until[run.trial_id] = run.until
         self._enter(run.trial_id)
         return event
@@ -241,6 +299,9 @@ class Search:
             "where": list(self.where.items()),
             "number": self.number,
             "queue": self._queue,
+            "structural": self.structural,
+            "mutable": self.mutable,
+            "takeovers": [[trial_id, ref.trial_id, ref.epoch] for trial_id, ref in self.takeovers],
             "told": [[trial_id, ref.trial_id, ref.epoch] for trial_id, ref in self._told.items()],
         }
 
@@ -252,5 +313,8 @@ class Search:
         self.where = dict(state["where"])
         self.number = state["number"]
         self._queue = list(state["queue"])
+        self.structural = None if state["structural"] is None else tuple(state["structural"])
+        self.mutable = None if state["mutable"] is None else tuple(state["mutable"])
+        self.takeovers = [(trial_id, CheckpointRef(donor, epoch)) for trial_id, donor, epoch in state["takeovers"]]
         self._told = {trial_id: CheckpointRef(donor, epoch) for trial_id, donor, epoch in state["told"]}
         self._running = {trial_id for trial_id, where in self.where.items() if where == RUNNING}

@@ -224,7 +224,7 @@ class _WithValues:
         return self._search.ask(self._space)[1]
 
     def tell(self, trial_id: int, epoch: int, objective: float) -> Decision:
-        return self._search.tell(trial_id, epoch, objective)[1]
+        return self._search.tell(trial_id, epoch, objective, self._space)[1]
 
     def fail(self, trial_id: int) -> None:
         self._search.end(trial_id, FAILED)

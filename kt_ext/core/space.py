@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -94,6 +94,7 @@ class Space:
         rng: np.random.Generator,
         factors: Sequence[float] = (0.8, 1.2),
         resample_probability: float = 0.25,
+        keep: Collection[str] = (),
     ) -> dict[str, Value]:
         """Values near ``values``: the explore step of population based training (Jaderberg et al., 2017).
 
@@ -107,6 +108,7 @@ class Space:
             rng: the source of randomness.
             factors: what a number may be multiplied by.
             resample_probability: in [0, 1].
+            keep: names of parameters that keep their values; nothing is drawn for them.
         """
         before = set(self._active_places(values))
         after: dict[str, Value] = {}
@@ -116,6 +118,8 @@ class Space:
                 continue
             if place not in before or name not in values:
                 after[name] = domain.from_unit(rng.random())
+            elif name in keep:
+                after[name] = values[name]
             elif rng.random() >= resample_probability:
                 after[name] = domain.perturb(values[name], rng, factors)
             elif isinstance(domain, Boolean):

@@ -8,20 +8,31 @@ that ``create_trial`` and ``update_trial`` return: its status, and in its values
 from __future__ import annotations
 
 import copy
+import json
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import keras_tuner
 
+from kt_ext.core import lineage
 from kt_ext.core.decision import Done, Run, Wait
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.core.search import DONE, FAILED, QUEUED, RUNNING, Search
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.core.space import Space
 from kt_ext.oracles.budget import Budget
-from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, SEED, TRIAL_ID, own_values, to_space
+from kt_ext.oracles.hyperparameters import (
+    EPOCHS,
+    INITIAL_EPOCH,
+    KEEP,
+    SCHEDULE,
+    SEED,
+    TRIAL_ID,
+    own_values,
+    to_space,
+)
 from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.oracles.progress import Progress
 from kt_ext.oracles.recorded import RecordedOracle, exclusive
@@ -199,7 +210,7 @@ class SchedulerOracle(RecordedOracle):
             return trial
         with self._recorded():
             objective = self.reader.minimised(metrics)
-            event, decision = self.search.tell(number, step, objective)
+            event, decision = self.search.tell(number, step, objective, self.space)
             event["metrics"] = metrics
             self._append(event)
             record_metrics(trial, metrics, step, self.reader)
@@ -215,6 +226,7 @@ class SchedulerOracle(RecordedOracle):
             if self._why_stop(in_flight=self._in_flight - 1) is not None:
                 self._interrupted.add(number)
                 return reply(trial, Status.STOPPED)
+            self._say_what_to_keep(trial)
             return trial
 
     @exclusive
@@ -247,6 +259,29 @@ class SchedulerOracle(RecordedOracle):
             # The state grows with the journal: written whenever that has doubled, it costs O(1) for each line.
             if self._files is not None and self._files.lines >= 2 * self._saved_lines + 50:
                 self.save()
+
+    @property
+    def mutates(self) -> bool:
+        """Whether values of trials are changed in mid-training."""
+        return self.scheduler.explorer is not None
+
+    @property
+    def declared(self) -> bool:
+        """Whether it is known which hyperparameters shape the model's variables."""
+        return self.search.structural is not None
+
+    @exclusive
+    def declare(self, structural: Collection[str], mutable: Collection[str] | None = None) -> None:
+        """Say which hyperparameters shape the model's variables and so never change in mid-training.
+
+        Args:
+            structural: their names.
+            mutable: the names of those that alone may change; None: all that are not structural.
+        """
+        self._begin_writing()
+        with self._recorded():
+            self._append(self.search.declare(structural, mutable))
+            self._sync()
 
     @exclusive
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
@@ -302,6 +337,8 @@ class SchedulerOracle(RecordedOracle):
         return self.budget.reached(epochs=epochs, in_flight=in_flight, seconds=self.clock.seconds, best=self.best)
 
     def _why_done(self) -> str:
+        if self.scheduler.failure is not None:
+            return self.scheduler.failure
         if len(self.trials) >= self.max_trials:
             return f"all {len(self.trials)} trials are done (max_trials={self.max_trials})"
         return f"the search space is exhausted: {len(self.trials)} trials tried every configuration"
@@ -337,6 +374,32 @@ class SchedulerOracle(RecordedOracle):
         restore = self.search.restore(number)
         if restore is not None:
             orders[TRIAL_ID] = self.name_of(restore.trial_id)
+        self._say_what_to_keep(trial)
+
+    def _say_what_to_keep(self, trial: Trial) -> None:
+        """Which of its checkpoints the trial's worker must not remove; the word is left out where it never is said."""
+        epochs, orders = self.kept_epochs(trial.trial_id), trial.hyperparameters.values
+        if epochs or KEEP in orders:
+            orders[KEEP] = json.dumps(sorted(epochs))
+
+    def kept_epochs(self, trial_id: str) -> set[int]:
+        """The epochs whose checkpoints of a trial others may yet take over."""
+        return self.search.pinned(int(trial_id))
+
+    def schedule(self, trial_id: str, epoch: int | None = None) -> lineage.Schedule:
+        """The values that led to a trial's state after ``epoch`` epochs; None: its best epoch.
+
+        Raises ValueError if the trial has not got there.
+        """
+        number = int(trial_id)
+        epoch = self.search.history.best(number)[1] if epoch is None else epoch
+        if not 1 <= epoch <= self.search.history.epochs_of(number):
+            raise ValueError(
+                f"epoch={epoch}: trial {trial_id} has done {self.search.history.epochs_of(number)} epochs; choose one "
+                "of them, from 1 on"
+            )
+        seeds = {int(trial.trial_id): trial.hyperparameters.values[SEED] for trial in self.trials.values()}
+        return lineage.schedule(self.search, number, epoch, seeds)
 
     def name_of(self, number: int) -> str:
         """Keras Tuner's trial id: the number padded to the width that ``max_trials`` had when the search began."""
@@ -373,7 +436,7 @@ class SchedulerOracle(RecordedOracle):
                 hp.values.pop(name, None)
         values = own_values(hp.values)
         if values != self.search.history.values(number):
-            self.search.history.assign(number, values)
+            self.search.history.amend(number, values)
             self._append({"e": "values", "trial": number, "values": values})
 
     def _leave(self, number: int, status: str, message: str | None) -> None:
@@ -414,6 +477,8 @@ class SchedulerOracle(RecordedOracle):
                 if trained
                 else f"the trial ended without reporting {self.objective.name}"
             )
+        if self.mutates and trial.score is not None:
+            trial.hyperparameters.values[SCHEDULE] = self.schedule(trial.trial_id).to_json()
         if where == QUEUED:
             return
         if trial.status == Status.COMPLETED:

@@ -18,6 +18,10 @@ TRIAL_ID = "tuner/trial_id"
 INITIAL_EPOCH = "tuner/initial_epoch"
 EPOCHS = "tuner/epochs"
 SEED = "kt_ext/seed"
+#: A JSON list of epochs whose checkpoints of this trial others may yet take over.
+KEEP = "kt_ext/keep"
+#: A JSON string: the values along the way to the trial's best epoch (``kt_ext.core.lineage.Schedule``).
+SCHEDULE = "kt_ext/schedule"
 CONTROL_PREFIXES = ("tuner/", "kt_ext/")
 
 

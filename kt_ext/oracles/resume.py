@@ -164,11 +164,11 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
         oracle._space = None
         return
     if kind == "values":
-        oracle.search.history.assign(event["trial"], event["values"])
+        oracle.search.history.amend(event["trial"], event["values"])
         oracle.trials[oracle.name_of(event["trial"])].hyperparameters.values.update(event["values"])
         return
     oracle.search.replay(event)
-    if kind == "exhaust":
+    if kind in ("exhaust", "declare"):
         return
     trial_id = oracle.name_of(event["trial"])
     if kind == "ask" and trial_id not in oracle.trials:
