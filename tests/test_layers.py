@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # The third-party packages of the pure layers; the others may import what they need.
 LIBRARIES = {
     "core": {"numpy"},
-    "schedulers": {"numpy"},
+    "schedulers": {"numpy", "scipy", "sklearn"},
     "searchers": {"numpy", "scipy", "sklearn"},
     "estimators": {"numpy", "scipy", "sklearn"},
     "nas": {"numpy"},

@@ -74,8 +74,8 @@ class Search:
 
     def pinned(self, trial_id: int) -> set[int]:
         """The epochs whose states of this trial another may still take over, or was told to."""
-        refs = {*self.scheduler.pinned(), *self._told.values()}
-        return {ref.epoch for ref in refs if ref.trial_id == trial_id}
+        told = (ref for trial, ref in self._told.items() if trial != ref.trial_id)
+        return {ref.epoch for ref in (*self.scheduler.pinned(), *told) if ref.trial_id == trial_id}
 
     # Decisions
 

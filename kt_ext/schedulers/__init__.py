@@ -2,5 +2,7 @@
 
 from kt_ext.schedulers.asha import ASHA
 from kt_ext.schedulers.fifo import FIFO
+from kt_ext.schedulers.pbt import PBT
+from kt_ext.schedulers.perturb import Perturb
 
-__all__ = ["ASHA", "FIFO"]
+__all__ = ["ASHA", "FIFO", "PBT", "Perturb"]

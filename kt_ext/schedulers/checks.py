@@ -1,9 +1,10 @@
-"""Checks that every scheduler makes: its integer arguments, and that a loaded state is its own."""
+"""Checks that every scheduler makes: its arguments, and that a loaded state is its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from numbers import Integral
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -26,3 +27,18 @@ def same_configuration(mine: Mapping[str, Any], saved: Mapping[str, Any]) -> Non
             f"state: belongs to a differently configured scheduler ({'; '.join(differences)}); "
             "make the scheduler with the arguments it was saved with, or start a new search"
         )
+
+
+def probability(name: str, value: object) -> float:
+    """``value`` as a float. Raises ValueError unless it is a number in [0, 1]."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"{name}={value!r}: must be a number in [0, 1]")
+    return float(value)
+
+
+def factors(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """``values`` as floats. Raises ValueError unless there is at least one and each is a finite number > 0."""
+    valid = isinstance(values, Sequence) and all(isinstance(v, Real) and 0 < float(v) < math.inf for v in values)
+    if not valid or not values:
+        raise ValueError(f"{name}={values!r}: must hold finite numbers > 0, such as (0.8, 1.2)")
+    return tuple(float(v) for v in values)

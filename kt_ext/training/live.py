@@ -8,118 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
 from kt_ext.training.live_float import LiveFloat
-from kt_ext.training.state import VARIABLE, build_optimizer, strategy_scope, updating_optimizer
+from kt_ext.training.live_places import Place, backend_float, places, values
+from kt_ext.training.live_slots import LIVE, OPTIMIZERS, Slot
+from kt_ext.training.state import VARIABLE, build_optimizer, strategy_scope
 
+__all__ = ["LIVE", "OPTIMIZERS", "LiveValues", "Place", "Slot", "install", "places", "remake", "values"]
 
-@dataclass(frozen=True)
-class Slot:
-    """A kind of hyperparameter that can be live: ``attribute`` of an instance of one of ``owners`` (exactly).
-
-    ``valid`` holds for the values that it may take, and ``rule`` says so in words. If ``zero_is_structural``, Keras
-    builds another step for 0 (no random generator), so an attribute that is 0 when the model is built is no slot.
-    """
-
-    attribute: str
-    owners: tuple[type, ...]
-    valid: Callable[[float], bool]
-    rule: str
-    zero_is_structural: bool = False
-
-
-def _classes(module: Any, names: str) -> tuple[type, ...]:
-    """Those of the named classes that this version of Keras has."""
-    return tuple(getattr(module, name) for name in names.split() if hasattr(module, name))
-
-
-#: Optimizers whose step is Keras's own and whose slots start as constants. Not Muon (a weight decay of its own for some
-#: variables) and not ScheduleFreeAdamW (its slots start as the weights).
-OPTIMIZERS = _classes(keras.optimizers, "SGD RMSprop Adam AdamW Adadelta Adagrad Adamax Adafactor Nadam Lion Lamb")
-
-LIVE = (
-    Slot("learning_rate", OPTIMIZERS, lambda v: 0 <= v < math.inf, "a finite number >= 0"),
-    Slot("weight_decay", OPTIMIZERS, lambda v: 0 <= v < math.inf, "a finite number >= 0"),
-    Slot(
-        "rate",
-        _classes(keras.layers, "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D"),
-        lambda v: 0 <= v < 1,
-        "in [0, 1)",
-        zero_is_structural=True,
-    ),
-    Slot(
-        "stddev",
-        _classes(keras.layers, "GaussianNoise"),
-        lambda v: 0 <= v <= 1,
-        "in [0, 1]",
-        zero_is_structural=True,
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a slot is in one model."""
-
-    slot: Slot
-    owner: Any
-
-    @property
-    def held(self) -> Any:
-        """What the attribute holds: a number, a LiveFloat, or a variable (the learning rate)."""
-        return getattr(self.owner, self.slot.attribute)
-
-    def value(self) -> float:
-        held = self.held
-        if isinstance(held, VARIABLE):
-            return float(held.numpy())
-        return held.value if isinstance(held, LiveFloat) else float(held)
-
-
-def places(model: keras.Model) -> dict[str, Place]:
-    """The slots of a model by name: where they are, seen from the model, e.g. ``layers.2.rate``.
-
-    Layers inside wrappers (Bidirectional, TimeDistributed) have none; nested models do.
-    """
-    found = {}
-    for name, owner in (("optimizer", updating_optimizer(model)), *_layers(model)):
-        for slot in LIVE:
-            if type(owner) in slot.owners and _is_live_or_can_be(slot, owner):
-                found[f"{name}.{slot.attribute}"] = Place(slot, owner)
-    return found
-
-
-def values(model: keras.Model) -> dict[str, float]:
-    """The value of each slot, by name, whether live values are installed or not."""
-    return {name: place.value() for name, place in places(model).items()}
-
-
-def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    seen: set[int] = set()
-    for number, layer in enumerate(model.layers):
-        name = f"{prefix}layers.{number}"
-        inner = _layers(layer, f"{name}.") if isinstance(layer, keras.Model) else iter([(name, layer)])
-        for one in inner:
-            if id(one[1]) not in seen:  # a layer that is used twice has one rate
-                seen.add(id(one[1]))
-                yield one
-
-
-def _is_live_or_can_be(slot: Slot, owner: Any) -> bool:
-    held = getattr(owner, slot.attribute)
-    if isinstance(held, (LiveFloat, VARIABLE)):
-        return True
-    if isinstance(held, bool) or not isinstance(held, (int, float)):  # None, or a schedule's tensor
-        return False
-    live_float = _live_float()
-    structural = slot.zero_is_structural and held == 0
-    return slot.valid(held) and not structural and live_float is not None and live_float.fits(owner)
+_log = logging.getLogger("kt_ext")
 
 
 def install(model: keras.Model) -> LiveValues:
@@ -139,29 +42,15 @@ def install(model: keras.Model) -> LiveValues:
     if any(isinstance(place.held, LiveFloat) for place in found.values()):
         raise ValueError(f"model={model.name!r}: has live values already; detach() them first")
     build_optimizer(model)  # the slots first, so that detached() finds and leaves the live variables last
-    live_float = _live_float()
+    live_float = backend_float()
     floats: dict[str, LiveFloat] = {}
     with strategy_scope(model):
         for name, place in found.items():
             if live_float is not None and not isinstance(place.held, VARIABLE):
-                floats[name] = live_float(place.value())
+                floats[name] = live_float(place.value(), place.slot.range.below)
     live = LiveValues(model, found, floats)
     live._attach()
     return live
-
-
-def _live_float() -> Any:
-    """The backend's class; None for torch, whose step is not traced, and Flax NNX, which owns the state."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        from kt_ext.training.live_tensorflow import TensorFlowLiveFloat
-
-        return TensorFlowLiveFloat
-    if backend == "jax" and not getattr(keras.config, "is_nnx_enabled", bool)():
-        from kt_ext.training.live_jax import JaxLiveFloat
-
-        return JaxLiveFloat
-    return None
 
 
 class LiveValues:
@@ -188,12 +77,16 @@ class LiveValues:
         for name, value in values.items():
             if name not in self._places:
                 raise ValueError(f"values: {name!r} is no live value of this model; they are {list(self._places)}")
-            slot = self._places[name].slot
-            if not slot.valid(value):
-                raise ValueError(f"{name}={value!r}: must be {slot.rule}")
+            values_range = self._places[name].slot.range
+            if not values_range.holds(value):
+                raise ValueError(f"{name}={value!r}: must be {values_range.rule}")
         for name, value in values.items():
-            target = self._floats.get(name) or self._places[name].held
-            target.assign(float(value))
+            live = self._floats.get(name)
+            if live is None:
+                self._places[name].held.assign(float(value))
+            elif live.value != value:
+                live.assign(float(value))
+                self._places[name].reflect(float(value))
 
     @property
     def intact(self) -> bool:
@@ -217,24 +110,64 @@ class LiveValues:
             self._attach()
 
     def _attach(self) -> None:
+        shown: dict[int, tuple[Any, list[tuple[Place, LiveFloat]]]] = {}
         for name, live in self._floats.items():
             place = self._places[name]
-            setattr(place.owner, place.slot.attribute, live)
+            place.put(live)
+            live.track(self.model, place.owner)
+            for one in place.shown_by:
+                shown.setdefault(id(one), (one, []))[1].append((place, live))
+        for one, lives in shown.values():
             # so that a callback of the user that saves the model, attached as it is, writes numbers
-            place.owner.get_config = functools.partial(_get_config, place.owner)
-            live.track(place.owner)
+            one.get_config = functools.partial(_get_config, one, lives)
         self._attached = True
 
     def _detach(self) -> None:
         for name, live in self._floats.items():
             place = self._places[name]
-            live.untrack(place.owner)
+            live.untrack(self.model, place.owner)
             if place.held is live:
-                setattr(place.owner, place.slot.attribute, live.value)
-            vars(place.owner).pop("get_config", None)
+                place.put(live.value)
+            for one in place.shown_by:
+                vars(one).pop("get_config", None)
         self._attached = False
 
 
-def _get_config(owner: Any) -> dict[str, Any]:
-    config = type(owner).get_config(owner)
-    return {key: value.value if isinstance(value, LiveFloat) else value for key, value in config.items()}
+def _get_config(one: Any, lives: list[tuple[Place, LiveFloat]]) -> dict[str, Any]:
+    held = [(place, live) for place, live in lives if place.held is live]
+    for place, live in held:
+        place.put(live.value)
+    try:
+        return type(one).get_config(one)
+    finally:
+        for place, live in held:
+            place.put(live)
+
+
+def remake(model: keras.Model, changed: str) -> None:
+    """Have the training step made and traced again, so that it reads attributes that are not live; works inside fit.
+
+    For what cannot be a slot but is read while tracing, e.g. ``optimizer.rho`` of a user's own class. A structural
+    change (momentum, dropout or clipping from none to some) needs a new model instead. The log says what it cost.
+
+    Args:
+        model: a compiled model; nothing happens if its step is not made yet, as the first trace reads all attributes.
+        changed: what was changed, for the log.
+    """
+    # The others are made again at their next use; fit itself looks for the training step only once.
+    model.test_function = model.predict_function = None
+    if model.train_function is None:
+        return
+    model.make_train_function(force=True)
+    made = model.train_function
+    _log.info("%s changed, which is not live: the step of %s is traced again", changed, model.name)
+
+    def first(*args: Any) -> Any:
+        started = time.perf_counter()
+        result = made(*args)
+        _log.info("the first step of %s after that took %.2f s", model.name, time.perf_counter() - started)
+        if model.train_function is first:
+            model.train_function = made
+        return result
+
+    model.train_function = first

@@ -6,7 +6,6 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from kt_ext.training.live_float import VARIABLE_NAME, LiveFloat
@@ -22,6 +21,9 @@ class _Number:
     def __init__(self, read: Callable[[], tf.Tensor]) -> None:
         self._read = read
 
+    def __rmul__(self, other: float) -> _Number:
+        return _Number(lambda: other * self._read()) if isinstance(other, (int, float)) else NotImplemented
+
     def __rsub__(self, other: float) -> _Number:
         return _Number(lambda: other - self._read()) if isinstance(other, (int, float)) else NotImplemented
 
@@ -32,8 +34,10 @@ class _Number:
 class TensorFlowLiveFloat(LiveFloat, _Number):
     """Create it inside the scope of the model's ``tf.distribute`` strategy: the variable is then one per replica."""
 
-    def __init__(self, value: float) -> None:
-        self.value = value
+    dtypes = frozenset({"float32", "float16", "bfloat16"})
+
+    def __init__(self, value: float, below: float = 1.0) -> None:
+        self.value, self.below = value, below
         self._variable = tf.Variable(
             value,
             dtype=tf.float64,
@@ -44,21 +48,17 @@ class TensorFlowLiveFloat(LiveFloat, _Number):
         _Number.__init__(self, self._variable.read_value)
 
     @classmethod
-    def fits(cls, owner: Any) -> bool:
-        return isinstance(owner, keras.optimizers.Optimizer) or owner.compute_dtype in (
-            "float32",
-            "float16",
-            "bfloat16",
-        )
+    def fits(cls, model: Any, owner: Any) -> bool:
+        return True
 
     def assign(self, value: float) -> None:
         self._variable.assign(value)
         self.value = value
 
-    def track(self, owner: Any) -> None:
+    def track(self, model: Any, owner: Any) -> None:
         """Nothing: a ``tf.function`` captures every variable that it reads."""
 
-    def untrack(self, owner: Any) -> None:
+    def untrack(self, model: Any, owner: Any) -> None:
         """Nothing."""
 
 

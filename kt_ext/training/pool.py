@@ -153,7 +153,7 @@ class ModelPool:
 
 def _in_range(model: keras.Model) -> bool:
     """Whether live values could take the model's own: an infinite learning rate is trained, and diverges, alone."""
-    return all(place.slot.valid(place.value()) for place in places(model).values())
+    return all(place.slot.range.holds(place.value()) for place in places(model).values())
 
 
 def _new_entry(text: str, fresh: keras.Model) -> _Entry:

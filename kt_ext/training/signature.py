@@ -83,7 +83,7 @@ class _Writer:
         self._numbers: dict[int, int] = {}  # object id -> order of the first visit
         self._alive: list[Any] = []  # else the id of a temporary could be that of the next
         self._names: dict[str, str] = {}  # a name that Keras made up -> what stands for it
-        self._live = {(id(place.owner), place.slot.attribute) for place in places(model).values()}
+        self._live = {one for place in places(model).values() for one in place.attributes()}
         self._tokens: list[str | _Text] = [_environment()]
 
     def text(self) -> str:
@@ -109,7 +109,7 @@ class _Writer:
         if isinstance(item, dict):
             yield _Token("{")
             for key, value in list(item.items()):
-                yield from (key, value)
+                yield from (key, _Token("live") if (id(item), key) in self._live else value)
             yield _Token("}")
         elif isinstance(item, (set, frozenset)):
             if not all(isinstance(one, _LEAVES) for one in item):

@@ -11,10 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from kt_ext.training.distribution import as_one, differing_replicas, replicas
 from kt_ext.training.live_float import VARIABLE_NAME
 
 #: What every variable is an instance of; before Keras 3.7 not of keras.Variable itself, but of its base.
 VARIABLE: Any = keras.Variable.__bases__[0]
+
+#: What is added to the name of a variable whose replicas differ, for the values of all of them.
+REPLICAS = "/replicas"
 
 _AUTO_NUMBER = re.compile(r"_\d+(?=[_/]|$)")
 
@@ -23,7 +27,12 @@ def get_state(model: keras.Model, optimizer: bool = True) -> dict[str, np.ndarra
     """All that training changes: weights, random generators, and the optimizer's step count, learning rate and slots.
 
     Not in it: metrics, which each epoch begins anew, and the variables of live values (``kt_ext.training.live``), which
-    are hyperparameters. A distributed variable counts once, as the strategy reads it.
+    are hyperparameters.
+
+    Under a ``tf.distribute`` strategy a variable whose replicas differ, as those of BatchNormalization's moving
+    statistics do, is in it twice: as one value, for a model with another number of replicas (the mean, unless the
+    variable has an aggregation of its own), and once as the values of all replicas, shape (replicas, *shape), its name
+    followed by ``/replicas``.
 
     Args:
         model: a built model; its optimizer is built if it was not.
@@ -36,13 +45,24 @@ def get_state(model: keras.Model, optimizer: bool = True) -> dict[str, np.ndarra
     Raises:
         ValueError: the model is not built.
     """
-    return {name: _read(variable) for name, variable in _variables(model, optimizer).items()}
+    variables = _variables(model, optimizer)
+    differing = differing_replicas(model, variables)
+    state = {}
+    for name, variable in variables.items():
+        if name not in differing:
+            state[name] = _read(variable)
+            continue
+        state[name] = as_one(variable, differing[name])
+        if (differing[name] != differing[name][0]).any():
+            state[name + REPLICAS] = differing[name]
+    return state
 
 
 def set_state(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
     """Give a model of the same architecture this state, in place and on every replica.
 
-    A state without an optimizer leaves the model's optimizer alone.
+    Replicas that differed get each its own value, in a model with as many of them; in one with fewer or more, or with
+    none, all get the same one. A state without an optimizer leaves the model's optimizer alone.
 
     Raises:
         ValueError: the model is not built, or the state is that of another architecture or optimizer; the model keeps
@@ -51,7 +71,13 @@ def set_state(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
     variables = _variables(model, optimizer=any(name.startswith("optimizer/") for name in state))
     _check_same(variables, state)
     for name, variable in variables.items():
-        _write(variable, state[name])
+        values = state.get(name + REPLICAS, ())
+        on_each = replicas(model, variable) if len(values) else ()
+        if len(on_each) == len(values) > 0:
+            for one, value in zip(on_each, values, strict=True):
+                one.assign(value, read_value=False)
+        else:
+            _write(variable, state[name])
 
 
 def strategy_scope(model: keras.Model) -> AbstractContextManager:
@@ -127,9 +153,17 @@ def _check_same(variables: Mapping[str, keras.Variable], state: Mapping[str, np.
             )
         if array.dtype.name != variable.dtype:
             raise ValueError(f"state[{name!r}]: is {array.dtype.name}, the model's is {variable.dtype}; {_SAME}")
-    for name in state:
-        if name not in variables:
+    for name, array in state.items():
+        if name in variables:
+            continue
+        variable = variables.get(name.removesuffix(REPLICAS))
+        if variable is None:
             raise ValueError(f"state: has {name!r}, which the model has not; {_SAME}")
+        if array.ndim == 0 or tuple(array.shape[1:]) != tuple(variable.shape) or array.dtype.name != variable.dtype:
+            raise ValueError(
+                f"state[{name!r}]: is {array.dtype.name} of shape {tuple(array.shape)}, must be {variable.dtype} of "
+                f"shape {('replicas', *variable.shape)}; {_SAME}"
+            )
 
 
 _SAME = "build the model with the values that the state was trained with"

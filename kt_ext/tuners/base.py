@@ -31,6 +31,7 @@ from kt_ext.oracles.project import LOCK, check_project_name
 from kt_ext.oracles.rung_table import RungRow, rung_rows
 from kt_ext.training.callback import EpochOutOfOrder
 from kt_ext.training.data import ResumableData
+from kt_ext.training.distribution import make_strategy
 from kt_ext.tuners.models import TrialModels
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
 
@@ -56,8 +57,11 @@ class SegmentTuner(keras_tuner.Tuner):
     Args:
         oracle: a ``kt_ext`` oracle.
         hypermodel: as in Keras Tuner.
-        max_model_size, optimizer, loss, metrics, distribution_strategy, directory, project_name, logger, tuner_id,
-            overwrite, executions_per_trial: as in ``keras_tuner.Tuner``.
+        max_model_size, optimizer, loss, metrics, directory, project_name, logger, tuner_id, overwrite,
+            executions_per_trial: as in ``keras_tuner.Tuner``.
+        distribution_strategy: a ``tf.distribute.Strategy`` under which models are built and trained, or a function
+            without arguments that makes one, called once, here. On JAX call ``keras.distribution.set_distribution``
+            before the search instead.
         share_models: whether trials of equal architecture share a compiled model; off, each is built and traced anew.
 
     Raises:
@@ -122,7 +126,7 @@ class SegmentTuner(keras_tuner.Tuner):
             optimizer=optimizer,
             loss=loss,
             metrics=metrics,
-            distribution_strategy=distribution_strategy,
+            distribution_strategy=make_strategy(distribution_strategy),
             directory=None if directory is None else os.fspath(directory),
             project_name=project_name,
             logger=logger,
