@@ -11,26 +11,46 @@ from kt_ext._version import __version__
 check()
 
 if TYPE_CHECKING:
-    from kt_ext import core, oracles, schedulers, searchers
+    from kt_ext import core, oracles, schedulers, schedules, searchers
+    from kt_ext.core.lineage import Schedule
+    from kt_ext.oracles.lineage import schedule_from
     from kt_ext.training.callback import TuningCallback
-    from kt_ext.tuners import ASHATuner, SchedulerTuner
+    from kt_ext.training.range_test import learning_rate_range_test
+    from kt_ext.training.replay import ScheduleReplay, hyperparameters
+    from kt_ext.tuners import ASHATuner, PBTTuner, SchedulerTuner
+    from kt_ext.tuners.mutable import mutable
 
 __all__ = [
     "ASHATuner",
+    "PBTTuner",
+    "Schedule",
+    "ScheduleReplay",
     "SchedulerTuner",
     "TuningCallback",
     "__version__",
     "core",
+    "hyperparameters",
+    "learning_rate_range_test",
+    "mutable",
     "oracles",
+    "schedule_from",
     "schedulers",
+    "schedules",
     "searchers",
 ]
 
 # Imported when first used: a script that simulates schedulers, or a launcher, never waits for Keras.
 _WHERE = {
     "ASHATuner": "kt_ext.tuners",
+    "PBTTuner": "kt_ext.tuners",
+    "Schedule": "kt_ext.core.lineage",
+    "ScheduleReplay": "kt_ext.training.replay",
     "SchedulerTuner": "kt_ext.tuners",
     "TuningCallback": "kt_ext.training.callback",
+    "hyperparameters": "kt_ext.training.replay",
+    "learning_rate_range_test": "kt_ext.training.range_test",
+    "mutable": "kt_ext.tuners.mutable",
+    "schedule_from": "kt_ext.oracles.lineage",
 }
 
 

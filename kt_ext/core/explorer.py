@@ -14,7 +14,13 @@ from kt_ext.core.space import Space
 
 
 class AbstractExplorer(ABC):
-    """The explore step of population based training. Like a searcher, it has no state but what can be thrown away."""
+    """The explore step of population based training. Like a searcher, it has no state but what can be thrown away.
+
+    Attributes:
+        mutable: the parameters that the user lets change in mid-training; None: all that do not shape the model.
+    """
+
+    mutable: tuple[str, ...] | None = None
 
     @abstractmethod
     def explore(

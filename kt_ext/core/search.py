@@ -187,7 +187,10 @@ class Search:
         elif kind == "tell":
             # values came from the explorer, which is not asked again
             made_event, answer = self._tell(
-                event["trial"], event["epoch"], event["objective"], lambda run, _: replace(run, values=event.get("values"))
+                event["trial"],
+                event["epoch"],
+                event["objective"],
+                lambda run, _: replace(run, values=event.get("values")),
             )
             same = all(made_event.get(key) == event.get(key) for key in ("do", "until", "values", "restore"))
             self._check(event, same, answer)

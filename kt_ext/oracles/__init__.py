@@ -2,5 +2,6 @@
 
 from kt_ext.oracles.asha import ASHAOracle
 from kt_ext.oracles.base import SchedulerOracle
+from kt_ext.oracles.pbt import PBTOracle
 
-__all__ = ["ASHAOracle", "SchedulerOracle"]
+__all__ = ["ASHAOracle", "PBTOracle", "SchedulerOracle"]

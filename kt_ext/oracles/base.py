@@ -366,7 +366,8 @@ class SchedulerOracle(RecordedOracle):
         """Write the segment's orders, and new values of the user's hyperparameters, into the trial's values."""
         number, orders = int(trial.trial_id), trial.hyperparameters.values
         if values is not None:
-            for name in own_values(orders).keys() - values.keys():
+            known = {entry.name for entry in self.hyperparameters.space}  # others showed only in training
+            for name in (own_values(orders).keys() - values.keys()) & known:
                 del orders[name]  # no longer active
             orders.update(values)
         orders[EPOCHS] = self.search.until[number]

@@ -64,14 +64,30 @@ def from_entries(entries: Iterable[Mapping[str, Any]]) -> keras_tuner.HyperParam
     return space
 
 
-def with_values(space: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
-    """A copy of ``space`` holding ``values``.
+def with_values(
+    space: keras_tuner.HyperParameters, values: Mapping[str, Value], kind: type = keras_tuner.HyperParameters
+) -> keras_tuner.HyperParameters:
+    """A copy of ``space`` holding ``values``, of class ``kind``.
 
     ``HyperParameters.copy`` serialises every entry (milliseconds at 200 of them). The entries themselves are never
     changed after they are registered, so sharing them is safe; only the containers are copied.
     """
-    same = keras_tuner.HyperParameters()
+    same = kind()
     same._hps = collections.defaultdict(list, {name: list(same_name) for name, same_name in space._hps.items()})
     same._space = list(space._space)
     same.values = dict(values)
     return same
+
+
+def take_orders(mine: keras_tuner.HyperParameters, sent: keras_tuner.HyperParameters) -> None:
+    """Take over what an oracle sent of a trial: what steers the worker, and, if the orders are new, the values too.
+
+    Keras Tuner's wire adds the defaults of all that would be active if their parents had their defaults.
+    """
+    control = {name: value for name, value in sent.values.items() if name.startswith(CONTROL_PREFIXES)}
+    if any(mine.values.get(name) != control.get(name) for name in (EPOCHS, INITIAL_EPOCH, TRIAL_ID)):
+        known = {entry.name for entry in sent.space}
+        active = {entry.name for entry in sent.space if sent.is_active(entry)}
+        own = {name: v for name, v in own_values(sent.values).items() if name in active or name not in known}
+        mine.values = {name: value for name, value in mine.values.items() if name not in known} | own
+    mine.values.update(control)

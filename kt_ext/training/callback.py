@@ -1,15 +1,17 @@
-"""The one Keras callback: reports each epoch, obeys the answer, saves the checkpoint, stops early."""
+"""The one Keras callback: reports each epoch, obeys, applies the schedule, saves the checkpoint, stops early."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from kt_ext.schedules import Attached, Schedule
 from kt_ext.training.checkpoints import Checkpoint, CheckpointStore
+from kt_ext.training.scheduled_rate import ScheduledRate
 from kt_ext.training.state import get_state, set_state, strategy_scope
 
 Logs = Mapping[str, float]
@@ -68,17 +70,25 @@ class TuningCallback(keras.callbacks.Callback):
         report: called with the number of epochs done and the logs after each epoch that has the objective, when its
             checkpoint is safe on disk; True stops the training.
         beside: callbacks whose plain counters (e.g. ReduceLROnPlateau's ``wait``) are saved and restored with it.
+        schedule: gives the factor by which the optimizer's learning rate, the base, is multiplied at each step counted
+            from the first of the whole training; None takes the one that ``kt_ext.schedules.attach`` has left on the
+            model, or leaves the rate alone. ReduceOnPlateau watches the objective, and needs it at every epoch. When an
+            epoch has ended the optimizer has the base again, and a checkpoint holds that.
+        schedule_per: whether a step of ``schedule`` is a ``"batch"`` or an ``"epoch"``.
+        keep: called when a checkpoint has been written; the epochs whose checkpoints must not be removed yet.
 
     Attributes:
         best: the best value so far, minimised; ``inf`` before the first.
         best_epoch: epochs done at the best value; 0 before the first.
         epochs_done: epochs done so far.
         logs: each epoch's logs from the first, epochs before a restore included.
+        extra_meta: JSON that goes into every checkpoint's ``meta``, for the tuner.
         stopped: None, ``"patience"`` or ``"report"``: why this callback ended the training.
 
     Raises:
         ValueError: an argument is out of range.
         EpochOutOfOrder: while training, where it does not go on from the epochs that are done.
+        ValueError: while training, where there is a schedule and the optimizer's learning rate is one of Keras's.
     """
 
     def __init__(
@@ -92,6 +102,9 @@ class TuningCallback(keras.callbacks.Callback):
         directory: str | os.PathLike[str] | CheckpointStore | None = None,
         report: Callable[[int, dict[str, float]], bool] | None = None,
         beside: Sequence[keras.callbacks.Callback] = (),
+        schedule: Schedule | None = None,
+        schedule_per: str = "batch",
+        keep: Callable[[], Iterable[int]] | None = None,
     ) -> None:
         super().__init__()
         if direction not in ("min", "max", "auto"):
@@ -107,6 +120,8 @@ class TuningCallback(keras.callbacks.Callback):
         self._restore_best = restore_best
         self._report = report
         self._beside = tuple(beside)
+        self._rate = ScheduledRate(None if schedule is None else Attached(schedule, schedule_per))
+        self._keep = keep
         self._store = (
             directory if directory is None or isinstance(directory, CheckpointStore) else CheckpointStore(directory)
         )
@@ -120,6 +135,7 @@ class TuningCallback(keras.callbacks.Callback):
         self.epochs_done = 0
         self.logs: list[dict[str, float]] = []
         self.stopped: str | None = None
+        self.extra_meta: dict[str, Any] = {}
 
     def restore(self, model: keras.Model, at_most: int | None = None) -> int:
         """Put the last good checkpoint, up to epoch ``at_most``, into a compiled model; returns its epoch, or 0."""
@@ -135,8 +151,22 @@ class TuningCallback(keras.callbacks.Callback):
         self.epochs_done = checkpoint.epoch
         self.logs = [dict(logs) for logs in checkpoint.meta["logs"]]
         self._counters = checkpoint.meta["callbacks"]
+        self._rate.load_state(checkpoint.meta.get("schedule"))
         for epoch, logs in enumerate(self.logs, start=1):
             self._compare(epoch, self._minimised(logs))
+
+    @property
+    def learning_rate_base(self) -> float:
+        """What the learning rate would be without the schedule; setting it holds from the very next step.
+
+        Raises:
+            ValueError: the learning rate is a schedule of Keras's, or it is set to what is no finite number >= 0.
+        """
+        return self._rate.get_base(self.model)
+
+    @learning_rate_base.setter
+    def learning_rate_base(self, base: float) -> None:
+        self._rate.set_base(self.model, base)
 
     # What Keras calls
 
@@ -150,7 +180,17 @@ class TuningCallback(keras.callbacks.Callback):
             self._counters = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Refuse a training that does not go on from the epochs that are done."""
+        """Refuse a training that does not go on from the epochs that are done; set the first learning rate."""
+        self._check_order(epoch)
+        self._rate.begin_epoch(self.model, epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Set the batch's learning rate."""
+        if self._rate.changes_at(batch):
+            _ = self.model  # on JAX this gives the variables their values, which live in the loop of fit
+            self._rate.begin_batch(batch)
+
+    def _check_order(self, epoch: int) -> None:
         if epoch != self.epochs_done:
             raise EpochOutOfOrder(
                 f"initial_epoch={epoch}: must be {self.epochs_done}, the epochs that are done; pass initial_epoch on "
@@ -161,18 +201,27 @@ class TuningCallback(keras.callbacks.Callback):
         """Save, report, obey."""
         if self.stopped is not None:  # a training loop of the user's own, that goes on all the same
             return
-        self.on_epoch_begin(epoch)  # such a loop may not have called it
+        self._check_order(epoch)
+        model = self.model
+        if not self._rate.in_epoch and self._rate.chosen(model) is not None:
+            raise ValueError(
+                f"schedule={self._rate.chosen(model)}: was not applied in epoch {epoch + 1}, for the training loop did "
+                "not call on_epoch_begin (and on_train_batch_begin) of this callback; call them"
+            )
+        self._rate.end_epoch()
         done = epoch + 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         self.logs.append(values)
         self.epochs_done = done
         value = self._minimised(values)
-        if value is None and (self._patience is not None or self._restore_best):
+        if value is None and (self._patience is not None or self._restore_best or self._rate.needs_metric(model)):
             raise ValueError(
                 f"objective={self._objective!r} is not among the logs of epoch {done} ({', '.join(sorted(values))}); "
                 "name one of these, give validation_data, or leave validation_freq at 1"
             )
         improved = self._compare(done, value)
+        if value is not None:
+            self._rate.observe(model, value)
         self._save(done, improved)
         if value is not None and self._report is not None and self._report(done, values):
             self._stop("report")
@@ -219,10 +268,12 @@ class TuningCallback(keras.callbacks.Callback):
             "logs": self.logs,
             "callbacks": [_counters(*pair) for pair in zip(self._beside, self._reset, strict=True)],
             "build_config": model.get_build_config(),
+            "schedule": self._rate.state(),
         }
         self._store.save(done, get_state(model), meta)
         earlier = [epoch for epoch in self._store.epochs() if epoch < done]
-        self._store.keep({done, *earlier[-1:], *([self.best_epoch] if self.best_epoch else [])})
+        best = [self.best_epoch] if self.best_epoch else []
+        self._store.keep({done, *earlier[-1:], *best, *(self._keep() if self._keep is not None else ())})
 
 
 def restore_model(model: keras.Model, checkpoint: Checkpoint) -> None:

@@ -38,6 +38,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kt_ext.core.durable import storage_errors, sync_directory
+from kt_ext.training.recent import RecentFiles
 
 _log = logging.getLogger("kt_ext")
 _MAGIC = b"kt_ext\r\n"
@@ -90,10 +91,12 @@ class CheckpointStore:
 
     Args:
         directory: where the files are; made at the first ``save``.
+        recent: keeps what was saved last in memory, so that it need not be read; None reads the files.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], recent: RecentFiles | None = None) -> None:
         self.directory = Path(directory)
+        self._recent = RecentFiles(max_bytes=0) if recent is None else recent
         self._reported: set[int] = set()
 
     def save(self, epoch: int, state: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -125,6 +128,8 @@ class CheckpointStore:
                 with suppress(OSError):  # gone after the rename; on a broken disk ``keep`` removes it later
                     temporary.unlink()
             sync_directory(self.directory)
+            nbytes = sum(array.nbytes for array in arrays.values())
+            self._recent.put(path, Checkpoint(int(epoch), arrays, json.loads(json.dumps(meta))), nbytes)
         self._reported.discard(epoch)
 
     def load(self, epoch: int) -> Checkpoint:
@@ -135,6 +140,9 @@ class CheckpointStore:
             CheckpointDamaged: the file is not what was written.
         """
         path = self._path(_validated_epoch(epoch))
+        recent = self._recent.get(path)
+        if recent is not None:
+            return recent
         with open(path, "rb", buffering=0) as file:
             try:
                 checkpoint = _read(file, str(path))
@@ -176,6 +184,7 @@ class CheckpointStore:
         for name in self._names():
             path = self.directory / name
             if (_FILE.fullmatch(name) and name not in kept) or _is_abandoned(path):
+                self._recent.drop(path)
                 with storage_errors("remove", path):
                     path.unlink(missing_ok=True)
 

@@ -25,14 +25,16 @@ from kt_ext.core.durable import StorageError
 from kt_ext.core.lock import ProjectLock
 from kt_ext.core.search import DONE, FAILED
 from kt_ext.oracles import SchedulerOracle
-from kt_ext.oracles.hyperparameters import EPOCHS
+from kt_ext.oracles.hyperparameters import EPOCHS, take_orders
 from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.oracles.project import LOCK, check_project_name
 from kt_ext.oracles.rung_table import RungRow, rung_rows
 from kt_ext.training.callback import EpochOutOfOrder
 from kt_ext.training.data import ResumableData
 from kt_ext.training.distribution import make_strategy
+from kt_ext.training.recent import RecentFiles
 from kt_ext.tuners.models import TrialModels
+from kt_ext.tuners.mutable import find_mutable
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
 
 Status = trial_module.TrialStatus
@@ -118,6 +120,7 @@ class SegmentTuner(keras_tuner.Tuner):
             _check_free(Path(directory or ".") / (project_name or "untitled_project"))
         self._own_oracle = oracle
         self.models = TrialModels(share_models)
+        self.recent = RecentFiles()
         self._data = ResumableData()
         super().__init__(
             oracle=oracle,
@@ -167,6 +170,10 @@ class SegmentTuner(keras_tuner.Tuner):
                 )
         verbose = 1 if verbose == "auto" else int(verbose)
         oracle = self._own_oracle
+        if oracle.mutates and not oracle.declared and not self._is_worker():
+            x = fit_args[0] if fit_args else fit_kwargs.get("x")
+            found = find_mutable(self, oracle.scheduler.explorer.mutable, x, verbose)
+            oracle.declare(found.structural, found.mutable)
         if dist_utils.is_chief_oracle():
             try:
                 super().search(*fit_args, verbose=verbose, **fit_kwargs)
@@ -207,6 +214,8 @@ class SegmentTuner(keras_tuner.Tuner):
 
     def _raise_if_failing(self) -> None:
         oracle = self._own_oracle
+        if oracle.scheduler.failure is not None:
+            raise RuntimeError(f"{oracle.scheduler.failure}. What was trained is kept in {self.project_dir}")
         if oracle.failing:
             last = next(t for t in reversed([oracle.trials[i] for i in oracle.end_order]) if t.status == Status.FAILED)
             raise RuntimeError(
@@ -252,11 +261,17 @@ class SegmentTuner(keras_tuner.Tuner):
         return self.report(trial, trial.hyperparameters.values[EPOCHS], metrics)
 
     def report(self, trial: Any, epoch: int, metrics: dict[str, float]) -> bool:
-        """Report one epoch of a trial; returns whether the segment ends here."""
+        """Report one epoch of a trial; returns whether the oracle ends it here, for now or for good.
+
+        Other orders that the answer brings stand in the trial's values afterwards.
+        """
         try:
-            return self.oracle.update_trial(trial.trial_id, metrics, step=epoch).status == Status.STOPPED
+            answer = self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
         except ValueError as error:  # the same for every trial: end the search with this one message
             raise errors.FatalValueError(str(error)) from error
+        if answer.hyperparameters is not trial.hyperparameters:  # it came over the wire
+            take_orders(trial.hyperparameters, answer.hyperparameters)
+        return answer.status == Status.STOPPED
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         """Train one segment of a trial: from where it is up to ``tuner/epochs``, reporting each epoch.
@@ -269,7 +284,7 @@ class SegmentTuner(keras_tuner.Tuner):
         """Called when a segment of a trial ends. Keras Tuner saves everything here; the journal has it already."""
         self.oracle.end_trial(trial)
         if not self._is_worker() and self._is_over(trial):
-            prune(self, trial)
+            prune(self, trial, self._own_oracle.kept_epochs(trial.trial_id))
 
     def _is_over(self, trial: Any) -> bool:
         return self._own_oracle.search.where[int(trial.trial_id)] in (DONE, FAILED)
@@ -277,7 +292,7 @@ class SegmentTuner(keras_tuner.Tuner):
     def _prune(self) -> None:
         """What workers, or a process that was killed, left of trials that are over."""
         for trial in filter(self._is_over, self._own_oracle.trials.values()):
-            prune(self, trial)
+            prune(self, trial, self._own_oracle.kept_epochs(trial.trial_id))
 
     # Models
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from kt_ext.core.decision import Value
+from kt_ext.training import live
 from kt_ext.training.callback import restore_model
 from kt_ext.training.checkpoints import Checkpoint
-from kt_ext.training.pool import ModelPool
+from kt_ext.training.pool import ModelPool, PooledModel
+from kt_ext.tuners.slot_map import Built, SlotMap
 
 
 @dataclass(frozen=True)
 class _Left:
-    """How a trial left the shared model that it trained."""
+    """How a trial left the shared model that it trained: what it takes to go on as it was."""
 
-    text: str
-    live_values: dict[str, float]
+    built: Built
+    values: Mapping[str, Value]
 
 
 class TrialModels:
@@ -33,6 +36,7 @@ class TrialModels:
     def __init__(self, share: bool) -> None:
         self._pool = ModelPool() if share else ModelPool(max_models=0)
         self._left: dict[tuple[str, int], _Left] = {}
+        self._slot_map = SlotMap()
 
     def __len__(self) -> int:
         """How many models are kept."""
@@ -40,29 +44,62 @@ class TrialModels:
 
     @contextlib.contextmanager
     def of(
-        self, trial: tuple[str, int], build: Callable[[], keras.Model], seed: int, checkpoint: Checkpoint | None
+        self,
+        trial: tuple[str, int],
+        build: Callable[[], keras.Model],
+        values: Mapping[str, Value],
+        seed: int,
+        checkpoint: Checkpoint | None,
+        changed: bool = False,
     ) -> Iterator[keras.Model]:
         """The model of a trial's segment, in the state of its checkpoint, or new.
 
         Args:
             trial: trial id and number of the execution.
-            build: makes the trial's compiled model; not called if the trial's last model is still here.
+            build: makes the trial's compiled model; not called where a model that was traced before will do.
+            values: the hyperparameters that ``build`` would build it with.
             seed: what initial weights and dropout are drawn from.
-            checkpoint: where the trial was; None for its first segment.
+            checkpoint: the state to go on from; None for the first segment.
+            changed: whether that state was trained with other values: those that are variables (the learning rate) are
+                then set anew.
         """
         left = self._left.pop(trial, None)
-        pooled = self._pool.take(left.text, left.live_values) if left and checkpoint else None
+        pooled, slots = self._taken(left, values, changed) if checkpoint else (None, {})
         if pooled is None:
             with seeded(seed):
-                pooled = self._pool.acquire(build())
+                fresh = build()
+            slots = live.values(fresh)
+            pooled = self._pool.acquire(fresh)
+            if pooled.text is not None:
+                self._slot_map.learn(values, Built(pooled.text, slots))
         try:
             if checkpoint is not None:
                 restore_model(pooled.model, checkpoint)
+                if changed:
+                    _set_variables(pooled.model, slots)
             yield pooled.model
             if pooled.text is not None and pooled.live is not None:
-                self._left[trial] = _Left(pooled.text, pooled.live.get())
+                self._left[trial] = _Left(Built(pooled.text, pooled.live.get()), dict(values))
         finally:
             self._pool.release(pooled)
+
+    def _taken(
+        self, left: _Left | None, values: Mapping[str, Value], changed: bool
+    ) -> tuple[PooledModel | None, Mapping[str, float]]:
+        """A model that was traced before, with the numbers that ``values`` give it."""
+        if left is None:
+            return None, {}
+        built = self._slot_map.predict(values) if changed else left.built
+        if built is None:
+            return None, {}
+        return self._pool.take(built.text, built.slots), built.slots
+
+
+def _set_variables(model: keras.Model, slots: Mapping[str, float]) -> None:
+    """Give the hyperparameters that are variables of the model, and so part of its state, the trial's own values."""
+    for name, place in live.places(model).items():
+        if isinstance(place.held, live.VARIABLE):
+            place.held.assign(slots[name])
 
 
 @contextlib.contextmanager

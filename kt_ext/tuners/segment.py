@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -14,10 +16,12 @@ import numpy as np
 from keras_tuner import errors
 from keras_tuner.src.engine import tuner_utils
 
-from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, SEED
+from kt_ext.core.decision import Value
+from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, KEEP, SEED, TRIAL_ID, own_values
 from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.training.callback import TuningCallback, restore_model
-from kt_ext.training.checkpoints import Checkpoint, CheckpointStore
+from kt_ext.training.checkpoints import Checkpoint, CheckpointDamaged, CheckpointStore
+from kt_ext.training.seeds import reseeded
 
 if TYPE_CHECKING:
     from kt_ext.tuners.base import SegmentTuner
@@ -26,40 +30,77 @@ Logs = dict[str, float]
 _log = logging.getLogger("kt_ext")
 
 
+@dataclass(frozen=True)
+class Orders:
+    """What the oracle wants of a trial: it stands in the trial's values.
+
+    Attributes:
+        until: train up to this epoch.
+        known_epochs: the epochs that the oracle knows of when it says so.
+        source: whose state to go on from: the trial's own id, or the donor's.
+        values: the user's hyperparameters.
+    """
+
+    until: int
+    known_epochs: int
+    source: str
+    values: Mapping[str, Value]
+
+    @classmethod
+    def of(cls, trial: Any) -> Orders:
+        """The orders as they stand now."""
+        values = trial.hyperparameters.values
+        source = values.get(TRIAL_ID, trial.trial_id)
+        return cls(values[EPOCHS], values.get(INITIAL_EPOCH, 0), source, own_values(values))
+
+
 def run_segments(tuner: SegmentTuner, trial: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Train every execution of a trial up to ``tuner/epochs``; the last one reports the mean of all."""
+    """Train a trial segment by segment until the oracle ends it or has nothing more to say.
+
+    A segment is one ``fit`` of every execution up to ``tuner/epochs``; the last one reports the mean of all. The answer
+    to a report may send the trial on, with other values or from another's state: then the next segment follows.
+    """
     kwargs = dict(kwargs)
     callbacks = kwargs.pop("callbacks", None) or []
-    earlier: list[list[Logs]] = []
-    results: list[Any] = []
-    for execution in range(tuner.executions_per_trial):
-        segment = Segment(tuner, trial, execution, earlier)
-        results += segment.run(args, kwargs, callbacks)
-        earlier.append(segment.watch.logs)
-    if segment.reported == 0 and results and has_own_fit(tuner):
-        # The objective is not among fit's logs: it is what HyperModel.fit returned.
-        tuner.report_results(trial, results, "HyperModel.fit()")
+    while True:
+        orders = Orders.of(trial)
+        earlier: list[list[Logs]] = []
+        results: list[Any] = []
+        for execution in range(tuner.executions_per_trial):
+            segment = Segment(tuner, trial, orders, execution, earlier)
+            results += segment.run(args, kwargs, callbacks)
+            earlier.append(segment.watch.logs)
+        ended = segment.ended
+        if segment.reported == 0 and results and has_own_fit(tuner):
+            # The objective is not among fit's logs: it is what HyperModel.fit returned.
+            ended = tuner.report_results(trial, results, "HyperModel.fit()")
+        if ended or segment.left_early or Orders.of(trial) == orders:
+            return
 
 
 class Segment:
-    """One execution of a trial, from its last checkpoint on.
+    """One execution of a trial, from its last checkpoint on, or from its donor's.
 
     Attributes:
         watch: the callback that sees each epoch.
         reported: the last epoch that was reported in this segment; 0 before the first.
+        ended: whether the oracle ended the trial, for now or for good.
+        left_early: whether the training ended neither where it was sent nor by the oracle's word.
     """
 
-    def __init__(self, tuner: SegmentTuner, trial: Any, execution: int, earlier: Sequence[list[Logs]]) -> None:
+    def __init__(
+        self, tuner: SegmentTuner, trial: Any, orders: Orders, execution: int, earlier: Sequence[list[Logs]]
+    ) -> None:
         self.tuner, self.trial, self.execution, self._earlier = tuner, trial, execution, earlier
-        values = trial.hyperparameters.values
-        self._until: int = values[EPOCHS]
-        self._known_epochs: int = values.get(INITIAL_EPOCH, 0)
-        self._seed = (values.get(SEED, 0) + 7919 * execution) & 0x7FFFFFFF
+        self._orders = orders
+        self._until, self._known_epochs = orders.until, orders.known_epochs
+        self._seed = (trial.hyperparameters.values.get(SEED, 0) + 7919 * execution) & 0x7FFFFFFF
         self._speaks = execution == tuner.executions_per_trial - 1
         self._reader = ObjectiveReader(tuner.oracle.objective)
-        self._store = store_of(tuner, trial, execution)
+        self._store = store_of(tuner, trial.trial_id, execution)
         self._strict = False
         self.reported = 0
+        self.ended = self.left_early = False
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], callbacks: Sequence[Any]) -> list[Any]:
         """Train up to the segment's last epoch, or until the oracle ends it.
@@ -75,10 +116,17 @@ class Segment:
             directory=self._store,
             report=self._report if self._speaks else None,
             beside=callbacks,
+            keep=self._kept_epochs,
         )
+        self.watch.extra_meta = {"values": dict(self._orders.values)}
         checkpoint = self._store.latest(self._until)
         if checkpoint is not None and self._lacks_results(checkpoint):
             checkpoint = self._store.latest(self._known_epochs)
+        changed = checkpoint is not None and checkpoint.meta.get("values", self._orders.values) != self._orders.values
+        if self._orders.source != self.trial.trial_id and (
+            checkpoint is None or checkpoint.epoch <= self._known_epochs
+        ):  # else it trained on from the donor's state already, before a restart
+            checkpoint, changed = self._taken_over(checkpoint), True
         done = checkpoint.epoch if checkpoint is not None else 0
         if done < self._known_epochs:
             _log.warning(
@@ -89,21 +137,45 @@ class Segment:
             self.watch.take(checkpoint)
             if self._report_unknown() or done >= self._until:
                 return []
+            if self._steered():
+                return []
         if self.watch.best_epoch == 0:  # the objective is not in the logs, so that the watch does not know the best
             self.watch.best_epoch = self.trial.best_step or 0
         # With nobody to add it to the logs, an objective that is missing once is always missing.
         self._strict = not (has_own_fit(tuner) or callbacks or kwargs.get("validation_freq", 1) != 1)
         key = (self.trial.trial_id, self.execution)
         hp = self.trial.hyperparameters
-        with tuner.models.of(key, lambda: tuner._try_build(hp), self._seed, checkpoint) as model:
+        with tuner.models.of(
+            key, lambda: tuner._try_build(hp), self._orders.values, self._seed, checkpoint, changed
+        ) as model:
             hooks = tuner_utils.TunerCallback(tuner, self.trial)
             results = self._fit(model, args, kwargs, [*callbacks, hooks, self.watch], done)
-            if self.watch.epochs_done == done:  # HyperModel.fit did not pass our callbacks on
+            passed_on = self.watch.epochs_done > done
+            if not passed_on:  # HyperModel.fit did not pass our callbacks on
                 self.watch.logs += [{} for _ in range(self._until - len(self.watch.logs))]
                 self.watch.save(model, self._until)
             elif self.watch.epochs_done == self._until and not has_own_fit(tuner):
                 self._require(self.watch.logs[-1])  # trials are compared at this epoch
+        self.left_early = passed_on and self.watch.epochs_done < self._until and self.watch.stopped is None
         return [results]
+
+    def _kept_epochs(self) -> list[int]:
+        return json.loads(self.trial.hyperparameters.values.get(KEEP, "[]"))
+
+    def _taken_over(self, own: Checkpoint | None) -> Checkpoint | None:
+        """The donor's checkpoint as the trial's: it keeps its own logs and draws its own random numbers."""
+        donor, epoch = self._orders.source, self._known_epochs
+        try:
+            checkpoint = store_of(self.tuner, donor, self.execution).load(epoch)
+        except (FileNotFoundError, CheckpointDamaged) as error:
+            _log.warning(
+                "trial %s: cannot take over the state of trial %s after epoch %d and goes on from its own: %s",
+                self.trial.trial_id, donor, epoch, error,
+            )  # fmt: skip
+            return own
+        logs = own.meta["logs"] if own is not None and own.epoch == epoch else checkpoint.meta["logs"]
+        state = reseeded(checkpoint.state, self._seed, epoch)
+        return Checkpoint(epoch, state, {**checkpoint.meta, "logs": logs})
 
     def _fit(self, model: keras.Model, args: Any, kwargs: dict[str, Any], callbacks: list[Any], done: int) -> Any:
         tuner = self.tuner
@@ -148,14 +220,20 @@ class Segment:
         for epoch in range(self._known_epochs + 1, self.watch.epochs_done + 1):
             logs = self.watch.logs[epoch - 1]
             if not self._reader.missing(logs) and self._report(epoch, logs):
-                return True
+                return self.ended
         return False
 
     def _report(self, epoch: int, logs: Logs) -> bool:
         self.reported = epoch
         logs_of_all = [logs, *(other[epoch - 1] for other in self._earlier if len(other) >= epoch)]
         mean = {name: float(np.mean([each[name] for each in logs_of_all if name in each])) for name in logs}
-        return self.tuner.report(self.trial, epoch, mean)
+        self.ended = self.tuner.report(self.trial, epoch, mean)
+        return self.ended or self._steered()
+
+    def _steered(self) -> bool:
+        """Whether the oracle wants something else of the trial than when the segment began, at once."""
+        now = Orders.of(self.trial)
+        return now.values != self._orders.values or now.known_epochs != self._orders.known_epochs
 
 
 def has_own_fit(tuner: SegmentTuner) -> bool:
@@ -163,9 +241,9 @@ def has_own_fit(tuner: SegmentTuner) -> bool:
     return type(tuner.hypermodel).fit is not keras_tuner.HyperModel.fit
 
 
-def store_of(tuner: SegmentTuner, trial: Any, execution: int) -> CheckpointStore:
+def store_of(tuner: SegmentTuner, trial_id: str, execution: int) -> CheckpointStore:
     """The checkpoints of one execution of a trial."""
-    return CheckpointStore(os.path.join(tuner.get_trial_dir(trial.trial_id), f"execution{execution}"))
+    return CheckpointStore(os.path.join(tuner.get_trial_dir(trial_id), f"execution{execution}"), tuner.recent)
 
 
 class Best(NamedTuple):
@@ -180,7 +258,7 @@ def best_checkpoint(tuner: SegmentTuner, trial: Any) -> Best | None:
     reader = ObjectiveReader(tuner.oracle.objective)
     found: list[tuple[float, Best]] = []
     for execution in range(tuner.executions_per_trial):
-        store = store_of(tuner, trial, execution)
+        store = store_of(tuner, trial.trial_id, execution)
         last = store.latest()
         if last is None:
             continue
@@ -196,16 +274,19 @@ def best_checkpoint(tuner: SegmentTuner, trial: Any) -> Best | None:
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def prune(tuner: SegmentTuner, trial: Any) -> None:
-    """Remove all checkpoints of a trial that is over but the one that ``load_best`` takes. Raises StorageError."""
-    stores = [store_of(tuner, trial, execution) for execution in range(tuner.executions_per_trial)]
+def prune(tuner: SegmentTuner, trial: Any, kept: set[int]) -> None:
+    """Remove all checkpoints of a trial that is over but the one that ``load_best`` takes and those of ``kept`` epochs.
+
+    Raises StorageError.
+    """
+    stores = [store_of(tuner, trial.trial_id, execution) for execution in range(tuner.executions_per_trial)]
     if sum(len(store.epochs()) for store in stores) <= 1:
         return
     best = best_checkpoint(tuner, trial)
     if best is None:  # all are damaged: leave them for somebody to look at
         return
     for store in stores:
-        store.keep([best.checkpoint.epoch] if store.directory == best.store.directory else [])
+        store.keep(kept | ({best.checkpoint.epoch} if store.directory == best.store.directory else set()))
 
 
 def load_best(tuner: SegmentTuner, trial: Any) -> keras.Model:

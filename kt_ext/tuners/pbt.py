@@ -1,0 +1,105 @@
+"""Population based training as Keras Tuner tuners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras_tuner
+
+from kt_ext.core.lineage import Schedule
+from kt_ext.core.searcher import AbstractSearcher
+from kt_ext.oracles import PBTOracle
+from kt_ext.oracles.lineage import LineageRow, lineage_rows
+from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.replay import with_live_values
+
+
+class PopulationTuner(SegmentTuner):
+    """What the tuners of a population have in common: its lineage, and the schedule that led to the best."""
+
+    def lineage(self) -> list[LineageRow]:
+        """Every exploit so far, in order: epoch, member, donor, values before and after, and both scores."""
+        return lineage_rows(self._own_oracle)
+
+    def best_schedule(self) -> Schedule:
+        """The values that led to the best epoch of the best member, for ``kt_ext.ScheduleReplay``.
+
+        Raises ValueError if no member has a finite objective.
+        """
+        best = self._own_oracle.get_best_trials(1)
+        if not best or best[0].score is None:
+            raise ValueError(f"no trial in {self.project_dir} has a finite {self._own_oracle.objective.name}")
+        return with_live_values(self, self._own_oracle.schedule(best[0].trial_id))
+
+
+class PBTTuner(PopulationTuner):
+    """Trains a population of models at once; the worst take over the best's weights and values, changed a little.
+
+    Weights, the optimizer's state and hyperparameters are copied in mid-training (Jaderberg et al., 2017)::
+
+        tuner = kt_ext.PBTTuner(build, objective="val_accuracy", population_size=8, max_epochs=40, directory="runs")
+        tuner.search(x, y, validation_data=(xv, yv), batch_size=64)
+        model = tuner.get_best_models()[0]
+        tuner.best_schedule()                   # the values along the way
+
+    Each trial is one member. With fewer workers than members they take turns, and ``population_size * max_epochs``
+    epochs are trained, no more.
+
+    Args:
+        hypermodel: as in Keras Tuner: a ``HyperModel`` or a function from ``hp`` to a compiled model.
+        objective: as in Keras Tuner.
+        population_size: how many members, >= 1.
+        max_epochs: how many epochs each is trained.
+        perturbation_interval: epochs from one comparison of the members to the next.
+        burn_in: no comparison before this many epochs.
+        quantile_fraction: the share of the members that take over, and of those they take from, in (0, 0.5].
+        resample_probability: the probability that a value is drawn anew instead of perturbed.
+        perturbation_factors: what a number may be multiplied by; the result stays inside its own domain.
+        exploit: ``"truncation"``, ``"tournament"`` or ``"ttest"``; see ``kt_ext.schedulers.PBT``.
+        mutable: names of the hyperparameters that may change in mid-training; None: all but those that shape the
+            model's variables, found by building the model with different values. See also ``kt_ext.mutable``.
+        synchronous: whether members wait for all others at each comparison; ``"auto"`` waits for half of them.
+        searcher: where the first values come from: ``"random"``, ``"quasi_random"``, ... or an ``AbstractSearcher``.
+        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
+            project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
+            target, max_retries_per_trial, ...
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: str | keras_tuner.Objective | list[Any] | None = None,
+        population_size: int = 8,
+        max_epochs: int = 100,
+        perturbation_interval: int = 1,
+        burn_in: int = 0,
+        quantile_fraction: float = 0.25,
+        resample_probability: float = 0.25,
+        perturbation_factors: Sequence[float] = (0.8, 1.2),
+        exploit: str = "truncation",
+        mutable: Iterable[str] | None = None,
+        synchronous: bool | str = "auto",
+        searcher: str | AbstractSearcher = "random",
+        **kwargs: Any,
+    ) -> None:
+        for_oracle, for_tuner = split_arguments(kwargs)
+        oracle = PBTOracle(
+            objective,
+            population_size,
+            max_epochs,
+            perturbation_interval,
+            burn_in,
+            quantile_fraction,
+            resample_probability,
+            perturbation_factors,
+            exploit,
+            mutable,
+            synchronous,
+            searcher,
+            **for_oracle,
+        )
+        super().__init__(oracle, hypermodel, **for_tuner)
