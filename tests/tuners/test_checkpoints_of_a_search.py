@@ -15,7 +15,7 @@ from tuners.test_keras_tuner_features import asha, evaluated, fifo, searched
 
 
 def kept(tuner, trial_id="0", execution=0):
-    return store_of(tuner, tuner.oracle.trials[trial_id], execution).epochs()
+    return store_of(tuner, trial_id, execution).epochs()
 
 
 def test_finished_trials_keep_their_best_epoch_only(project):
@@ -51,7 +51,7 @@ def test_best_epoch_is_kept_over_a_worse_end(project):
 def test_what_a_killed_process_left_is_removed_at_the_end(project):
     tuner = searched(asha(max_total_epochs=5, **project))
     done = next(number for number, where in tuner.oracle.search.where.items() if where == "done")
-    store = store_of(tuner, tuner.oracle.trials[str(done)], 0)
+    store = store_of(tuner, str(done), 0)
     (best,) = store.epochs()
     checkpoint = store.load(best)
     store.save(best + 1, checkpoint.state, {**checkpoint.meta, "logs": [*checkpoint.meta["logs"], {"val_loss": 99.0}]})
