@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras_tuner
 
 from kt_ext.core.decision import Value
-from kt_ext.core.lineage import Schedule, takeovers
+from kt_ext.core.lineage import Schedule, describe, takeovers
 from kt_ext.oracles.hyperparameters import SCHEDULE
 
 if TYPE_CHECKING:
@@ -41,9 +41,23 @@ class LineageRow:
     donor_score: float
 
 
-def lineage_rows(oracle: SchedulerOracle) -> list[LineageRow]:
+class Lineage(list[LineageRow]):
+    """Rows that print as a table; ``pandas.DataFrame(lineage)`` makes a frame of them."""
+
+    def __str__(self) -> str:
+        cells = [("epoch", "member", "donor", "score", "donor's", "goes on with")]
+        cells += [
+            (str(r.epoch), r.member, r.donor, f"{r.score:.5g}", f"{r.donor_score:.5g}", describe(r.new_values))
+            for r in self
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(c.rjust(w) for c, w in zip(row[:-1], widths, strict=False)) for row in cells]
+        return "\n".join(f"{line}  {row[-1]}" for line, row in zip(lines, cells, strict=True))
+
+
+def lineage_rows(oracle: SchedulerOracle) -> Lineage:
     """Every exploit of the oracle's search so far, in order."""
-    return [
+    return Lineage(
         LineageRow(
             epoch=one.epoch,
             member=oracle.name_of(one.member),
@@ -55,7 +69,7 @@ def lineage_rows(oracle: SchedulerOracle) -> list[LineageRow]:
             donor_score=oracle.reader.in_own_units(one.donor_score),
         )
         for one in takeovers(oracle.search)
-    ]
+    )
 
 
 def schedule_from(hyperparameters: keras_tuner.HyperParameters | Mapping[str, Any]) -> Schedule:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kt_ext.core.decision import Decision, Pause, Run
 from kt_ext.core.search import PAUSED, QUEUED
 from kt_ext.oracles.hyperparameters import EPOCHS, own_values
-from kt_ext.oracles.rung_table import rung_rows, summary
+from kt_ext.oracles.rung_table import shown_rows, summary
 from kt_ext.oracles.trials import Status, Trial
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Progress:
             table.add_row(trial.trial_id, f"{epoch}/{until}", "-" if value is None else _number(value), _values(trial))
         rungs = "  ".join(
             f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}"
-            for row in rung_rows(self.oracle)
+            for row in shown_rows(self.oracle)
         )
         table.add_row("rungs", "", "", f"epochs: trials (best)   {rungs}")
         return table

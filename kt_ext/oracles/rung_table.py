@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kt_ext.oracles.base import SchedulerOracle
 
+#: Of more rungs than these a display shows some.
+MAX_SHOWN = 12
+
 
 @dataclass(frozen=True)
 class RungRow:
@@ -36,16 +39,26 @@ def rung_rows(oracle: SchedulerOracle) -> list[RungRow]:
     return rows
 
 
+def shown_rows(oracle: SchedulerOracle) -> list[RungRow]:
+    """The rows that a display has room for: of many rungs some, the first and the last among them."""
+    rows = rung_rows(oracle)
+    if len(rows) <= MAX_SHOWN:
+        return rows
+    return [rows[round(n * (len(rows) - 1) / (MAX_SHOWN - 1))] for n in range(MAX_SHOWN)]
+
+
 def summary(oracle: SchedulerOracle) -> str:
     """The table of rungs and the cost of the search, as plain text."""
     name = oracle.objective.name
     lines = [f"{'rung':>10}  {'trials':>6}  best {name}"]
     lines += [
         f"{row.epochs:>4} epochs  {row.reached:>6}  {'-' if row.best is None else f'{row.best:.5g}'}"
-        for row in rung_rows(oracle)
+        for row in shown_rows(oracle)
     ]
     history = oracle.search.history
     spent, full = history.total_epochs, len(history) * oracle.scheduler.max_epochs
     share = f" ({spent / full:.0%})" if full else ""
     lines.append(f"{spent} epochs trained; {len(history)} trials in full would take {full}{share}")
+    if oracle.mutates:
+        lines.append(f"{len(oracle.search.takeovers)} times a member took over another's state; see tuner.lineage()")
     return "\n".join(lines)

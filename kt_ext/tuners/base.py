@@ -171,6 +171,7 @@ class SegmentTuner(keras_tuner.Tuner):
         verbose = 1 if verbose == "auto" else int(verbose)
         oracle = self._own_oracle
         if oracle.mutates and not oracle.declared and not self._is_worker():
+            assert oracle.scheduler.explorer is not None
             x = fit_args[0] if fit_args else fit_kwargs.get("x")
             found = find_mutable(self, oracle.scheduler.explorer.mutable, x, verbose)
             oracle.declare(found.structural, found.mutable)
@@ -309,6 +310,13 @@ class SegmentTuner(keras_tuner.Tuner):
         if not len(self.models):
             keras.backend.clear_session()  # as Keras Tuner does; with a shared model alive it costs and gains little
             gc.collect()
+        return self.build_checked(hp)
+
+    def build_checked(self, hp: Any) -> keras.Model:
+        """A compiled model of the hypermodel's.
+
+        Raises FatalTypeError for anything else, and FailedTrialError for one that is too large.
+        """
         model = self._build_hypermodel(hp)
         if not isinstance(model, keras.Model):
             raise errors.FatalTypeError(

@@ -169,7 +169,7 @@ def _shapes(tuner: SegmentTuner, values: Mapping[str, Value], x: Any) -> Any:
     hp = with_values(tuner._own_oracle.hyperparameters, values, _NamingHyperParameters)
     try:
         with seeded(0):
-            model = tuner._try_build(hp)
+            model = tuner.build_checked(hp)
             if not model.built:
                 with strategy_scope(model):
                     _build_for(model, x)
@@ -181,8 +181,8 @@ def _shapes(tuner: SegmentTuner, values: Mapping[str, Value], x: Any) -> Any:
     if model.built:
         return {name: (array.shape, array.dtype) for name, array in get_state(model).items()}
     _log.warning(
-        "the model has no input shape, so any hyperparameter that its configuration shows is taken to shape it; begin it "
-        "with keras.Input, or name those that may change in mutable=[...]"
+        "the model has no input shape, so any hyperparameter that its configuration shows is taken to shape it; "
+        "begin it with keras.Input, or name those that may change in mutable=[...]"
     )
     return keras.saving.serialize_keras_object(model)
 

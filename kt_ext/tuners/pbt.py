@@ -10,7 +10,7 @@ import keras_tuner
 from kt_ext.core.lineage import Schedule
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import PBTOracle
-from kt_ext.oracles.lineage import LineageRow, lineage_rows
+from kt_ext.oracles.lineage import Lineage, lineage_rows
 from kt_ext.tuners.base import SegmentTuner, split_arguments
 from kt_ext.tuners.replay import with_live_values
 
@@ -18,8 +18,8 @@ from kt_ext.tuners.replay import with_live_values
 class PopulationTuner(SegmentTuner):
     """What the tuners of a population have in common: its lineage, and the schedule that led to the best."""
 
-    def lineage(self) -> list[LineageRow]:
-        """Every exploit so far, in order: epoch, member, donor, values before and after, and both scores."""
+    def lineage(self) -> Lineage:
+        """Every exploit so far, in order: who, when, whose state, values before and after; it prints as a table."""
         return lineage_rows(self._own_oracle)
 
     def best_schedule(self) -> Schedule:

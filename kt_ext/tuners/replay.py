@@ -23,7 +23,7 @@ def with_live_values(tuner: SegmentTuner, schedule: Schedule) -> Schedule:
     """The schedule with where in the model its values are; without, if they cannot be changed while a model trains."""
 
     def build(values: Mapping[str, Value]) -> keras.Model:
-        return tuner._try_build(with_values(tuner._own_oracle.hyperparameters, values))
+        return tuner.build_checked(with_values(tuner._own_oracle.hyperparameters, values))
 
     if tuner.hypermodel is None:
         return schedule
