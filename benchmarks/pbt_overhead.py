@@ -3,9 +3,9 @@
     python benchmarks/pbt_overhead.py --seeds 0 1            # Ray is left out where it is not installed
 
 8 members, 20 epochs, interval 2, on scikit-learn's digits with the 17k-parameter CNN of ``examples/digits_asha.py``.
-C = CPU seconds of the whole process tree over the CPU seconds of as many epochs of the same model and data in one plain
-``fit``. Two denominators are printed: the CPU seconds of that ``fit`` call alone, and of its whole process. Each runs as
-a process of its own, in turn; what a process leaves behind (Ray's daemons) is waited for and counted.
+C = CPU seconds of the whole process tree over the CPU seconds of as many epochs of the same model and data in one
+plain ``fit``. Two denominators are printed: the CPU seconds of that ``fit`` call alone, and of its whole process. Each
+runs as a process of its own, in turn; what a process leaves behind (Ray's daemons) is waited for and counted.
 
 Then two tables of our own: where a search's time goes, and what one exploit costs on a model of a million parameters.
 """
@@ -276,8 +276,10 @@ def main() -> None:
     for part, took in sorted(parts.items(), key=lambda pair: -pair[1]):
         print(f"{part:>16} {took:7.2f} {took / total:6.1%}")
     one = in_process("exploit")
-    print(f"\nan exploit, {one['parameters']:,} parameters with AdamW's slots, from the decision to a model ready to "
-          f"train: median {one['median_ms']:.1f} ms, 90 % under {one['p90_ms']:.1f} ms ({one['exploits']} exploits)")  # fmt: skip
+    print(
+        f"\nan exploit, {one['parameters']:,} parameters with AdamW's slots, from the decision to a model ready to "
+        f"train: median {one['median_ms']:.1f} ms, 90 % under {one['p90_ms']:.1f} ms ({one['exploits']} exploits)"
+    )
 
 
 if __name__ == "__main__":

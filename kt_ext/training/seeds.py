@@ -19,7 +19,8 @@ def reseeded(state: Mapping[str, np.ndarray], seed: int, epoch: int) -> dict[str
     names = [name for name in state if name.endswith(GENERATOR)]
     drawn = np.random.SeedSequence([seed, epoch]).generate_state(len(names)) if names else ()
     anew = {name: _begin(state[name], number) for name, number in zip(names, drawn, strict=True)}
-    return {**state, **anew}
+    of_replicas = {f"{name}/replicas" for name in names}  # where they differ: all begin alike
+    return {name: array for name, array in state.items() if name not in of_replicas} | anew
 
 
 def _begin(generator: np.ndarray, number: int) -> np.ndarray:

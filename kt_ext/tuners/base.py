@@ -33,6 +33,7 @@ from kt_ext.training.callback import EpochOutOfOrder
 from kt_ext.training.data import ResumableData
 from kt_ext.training.distribution import make_strategy
 from kt_ext.training.recent import RecentFiles
+from kt_ext.training.session import clear_session
 from kt_ext.tuners.models import TrialModels
 from kt_ext.tuners.mutable import find_mutable
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
@@ -308,7 +309,7 @@ class SegmentTuner(keras_tuner.Tuner):
 
     def _try_build(self, hp: Any) -> keras.Model:
         if not len(self.models):
-            keras.backend.clear_session()  # as Keras Tuner does; with a shared model alive it costs and gains little
+            clear_session()  # as Keras Tuner does; with a shared model alive it costs and gains little
             gc.collect()
         return self.build_checked(hp)
 

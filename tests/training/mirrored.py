@@ -71,6 +71,27 @@ live.set({"optimizer.learning_rate": 0.5})
 check_decay(model, 0.125)
 assert model.train_function is train_function
 
+# the other slots of a training step
+with strategy.scope():
+    penalised = keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.5)),
+        ]
+    )
+    penalised.compile(keras.optimizers.SGD(0.25, momentum=0.5, clipnorm=100.0), "mae")
+live_penalty = install(penalised)
+weight, velocity = 1.0, 0.0
+for momentum, l2, clipnorm in ((0.5, 0.5, 100.0), (0.75, 0.5, 100.0), (0.75, 0.25, 100.0), (0.25, 1.0, 0.125)):
+    names = ("optimizer.momentum", "layers.0.kernel_regularizer.l2", "optimizer.clipnorm")
+    live_penalty.set(dict(zip(names, (momentum, l2, clipnorm), strict=True)))
+    penalised.fit(np.zeros((2, 1), "float32"), np.zeros((2, 1), "float32"), batch_size=2, verbose=0)
+    gradient = 2 * l2 * weight
+    velocity = momentum * velocity - 0.25 * np.sign(gradient) * min(abs(gradient), clipnorm)
+    weight += velocity
+    for one in local(penalised.layers[0].kernel):
+        np.testing.assert_allclose(one, weight, rtol=1e-6)
+
 # the whole state reaches every replica of another model
 other = build(0.5, 0.0)
 set_state(other, get_state(model))

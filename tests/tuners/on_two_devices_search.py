@@ -58,11 +58,28 @@ def asha(directory: Path, name: str, **kwargs: Any) -> kt_ext.ASHATuner:
     )
 
 
-#: Makes a tuner of ``build`` from a directory, a project's name and arguments that take precedence over its own. Each
-#: of its trials trains for at most MAX_EPOCHS epochs, and the search for more than five in all.
-TUNERS: dict[str, Callable[..., Any]] = {"ASHATuner": asha}
+def pbt(directory: Path, name: str, **kwargs: Any) -> kt_ext.PBTTuner:
+    """Three members, compared after two epochs: the worst takes over the state and the values of the best."""
+    return kt_ext.PBTTuner(
+        build,
+        "val_loss",
+        **{"max_epochs": MAX_EPOCHS, "population_size": 3, "perturbation_interval": 2, **kwargs},
+        searcher=learning_rates(*RATES),
+        seed=0,
+        distribution_strategy=STRATEGY,
+        directory=directory,
+        project_name=name,
+    )
 
-each_tuner = pytest.mark.parametrize("make", TUNERS.values(), ids=TUNERS)
+
+#: How to make a tuner of ``build`` from a directory, a project's name and arguments that take precedence over its own,
+#: and whether its search did what it is known for. A trial trains for MAX_EPOCHS epochs at most, all for over five.
+TUNERS: dict[str, tuple[Callable[..., Any], Callable[[Any], bool]]] = {
+    "ASHATuner": (asha, lambda tuner: [row.reached for row in tuner.rung_table()] == [3, 1]),
+    "PBTTuner": (pbt, lambda tuner: len(tuner.lineage()) > 0),
+}
+
+each_tuner = pytest.mark.parametrize(("make", "at_work"), TUNERS.values(), ids=TUNERS)
 
 
 def search(tuner: Any, digits: Digits, *callbacks: Any) -> Any:
@@ -88,7 +105,7 @@ class Replicas(keras.callbacks.Callback):
 
 
 @each_tuner
-def test_a_search(make: Any, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search(make: Any, at_work: Any, digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All on two devices, each checkpoint written once, and the best model is what it was when it was best."""
     saved: list[tuple[str, int]] = []
     save = CheckpointStore.save
@@ -102,6 +119,7 @@ def test_a_search(make: Any, digits: Digits, tmp_path: Path, monkeypatch: pytest
     tuner = search(make(tmp_path, "search"), digits, Replicas())
     trained = sum(len(epochs["val_loss"]) for epochs in all_epochs(tuner).values())
     assert trained > 5
+    assert at_work(tuner)
     assert len(saved) == len(set(saved)) == trained
     assert Replicas.seen == [{2}] * trained
     model = tuner.get_best_models()[0]
@@ -110,11 +128,12 @@ def test_a_search(make: Any, digits: Digits, tmp_path: Path, monkeypatch: pytest
 
 
 @each_tuner
-def test_a_search_that_was_interrupted_goes_on(make: Any, digits: Digits, tmp_path: Path) -> None:
+def test_a_search_that_was_interrupted_goes_on(make: Any, at_work: Any, digits: Digits, tmp_path: Path) -> None:
     """Another tuner on the same directory: the same epochs as those of a search in one go."""
     whole = search(make(tmp_path, "whole"), digits)
     search(make(tmp_path, "parts", max_total_epochs=5), digits)
     parts = search(make(tmp_path, "parts"), digits)
+    assert at_work(parts)
     assert_same_epochs(all_epochs(parts), all_epochs(whole))
 
 
