@@ -12,10 +12,11 @@ import pytest
 
 from imports import ROOT, Import, imports, modules
 
-PURE = {"core", "schedulers", "searchers", "estimators", "nas"}
+PURE = {"core", "schedulers", "schedules", "searchers", "estimators", "nas"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "schedulers": {"core"},
+    "schedules": set(),
     "searchers": {"core"},
     "estimators": {"core"},
     "nas": {"core", "searchers"},
@@ -30,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 LIBRARIES = {
     "core": {"numpy"},
     "schedulers": {"numpy", "scipy", "sklearn"},
+    "schedules": {"numpy"},
     "searchers": {"numpy", "scipy", "sklearn"},
     "estimators": {"numpy", "scipy", "sklearn"},
     "nas": {"numpy"},

@@ -11,6 +11,7 @@ import keras
 
 from kt_ext.schedules import Attached, Schedule
 from kt_ext.training.checkpoints import Checkpoint, CheckpointStore
+from kt_ext.training.counters import counters_of, give_back
 from kt_ext.training.scheduled_rate import ScheduledRate
 from kt_ext.training.state import get_state, set_state, strategy_scope
 
@@ -176,7 +177,7 @@ class TuningCallback(keras.callbacks.Callback):
         self._reset = [dict(vars(callback)) for callback in self._beside]
         if self._counters is not None:
             for callback, counters in zip(self._beside, self._counters, strict=False):
-                _give_back(callback, counters)
+                give_back(callback, counters)
             self._counters = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -266,7 +267,7 @@ class TuningCallback(keras.callbacks.Callback):
         assert self._store is not None
         meta = {
             "logs": self.logs,
-            "callbacks": [_counters(*pair) for pair in zip(self._beside, self._reset, strict=True)],
+            "callbacks": [counters_of(*pair) for pair in zip(self._beside, self._reset, strict=True)],
             "build_config": model.get_build_config(),
             "schedule": self._rate.state(),
         }
@@ -302,38 +303,3 @@ def _by_name(objective: str, direction: str) -> Callable[[Logs], float | None]:
         return value if math.isfinite(value) else math.inf
 
     return minimised
-
-
-def _give_back(callback: keras.callbacks.Callback, counters: Mapping[str, Any]) -> None:
-    """Set the counters of a callback that has just reset itself."""
-    vars(callback).update(counters)
-    if isinstance(callback, keras.callbacks.EarlyStopping) and callback.monitor_op is None:
-        # Before Keras 3.7 it resets `best` late, at the end of its first epoch, by this method.
-        def set_monitor_op() -> None:
-            del vars(callback)["_set_monitor_op"]
-            callback._set_monitor_op()
-            vars(callback).update(counters)
-
-        vars(callback)["_set_monitor_op"] = set_monitor_op
-
-
-def _counters(callback: keras.callbacks.Callback, reset: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers, words and flags that changed since the training began; what is not JSON stays behind.
-
-    What has not changed are the user's settings, which may be others when the training goes on. Nor is ``min_delta`` a
-    counter, though it changes: Keras turns its sign when the callback, new or not, sees its first epoch.
-    """
-    counters = {}
-    for name, value in vars(callback).items():
-        plain, before = _plain(value), _plain(reset.get(name))
-        if plain is not _NOT_PLAIN and before is not _NOT_PLAIN and plain != before and name != "min_delta":
-            counters[name] = plain
-    return counters
-
-
-_NOT_PLAIN = object()
-
-
-def _plain(value: Any) -> Any:
-    scalar = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
-    return scalar if scalar is None or isinstance(scalar, (bool, int, float, str)) else _NOT_PLAIN
