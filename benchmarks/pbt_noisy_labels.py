@@ -4,7 +4,8 @@
 
 An MLP (64-128-10, SGD with momentum) on scikit-learn's digits, of whose training labels 20 % are wrong. Both searches
 train 8 members for 20 epochs and begin with the same 8 rates (the same seed); one changes them. Each seed also draws
-the split of the data and the wrong labels. Printed: validation and test loss of the epoch with the best validation loss.
+the split of the data and the wrong labels. Printed: validation and test loss of the epoch with the best validation
+loss.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 
 import keras
 
+from kt_ext.schedules.attach import ATTRIBUTE
 from kt_ext.training.live import OPTIMIZERS, places
 from kt_ext.training.state import VARIABLE, updating_optimizer
 
@@ -29,6 +30,7 @@ _BOOKKEEPING = frozenset(
         "_auto_config",  # the arguments of the constructor; the step reads the attributes made of them
         "build",  # a wrapper of the class's method, around a built layer
         "quantize",  # the same
+        ATTRIBUTE,  # a schedule of the learning rate: TrialModels hands it on
     )
 )
 _LEAVES = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))

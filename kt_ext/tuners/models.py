@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kt_ext.core.decision import Value
+from kt_ext.schedules.attach import Attached, attach_as, attached
 from kt_ext.training import live
 from kt_ext.training.callback import restore_model
 from kt_ext.training.checkpoints import Checkpoint
@@ -24,6 +25,7 @@ class _Left:
 
     built: Built
     values: Mapping[str, Value]
+    schedule: Attached | None
 
 
 class TrialModels:
@@ -37,6 +39,7 @@ class TrialModels:
         self._pool = ModelPool() if share else ModelPool(max_models=0)
         self._left: dict[tuple[str, int], _Left] = {}
         self._slot_map = SlotMap()
+        self._scheduled = False  # whether a build attached a schedule: what that depends on the slot map cannot tell
 
     def __len__(self) -> int:
         """How many models are kept."""
@@ -64,14 +67,17 @@ class TrialModels:
                 then set anew.
         """
         left = self._left.pop(trial, None)
+        schedule = left.schedule if left is not None else None
         pooled, slots = self._taken(left, values, changed) if checkpoint else (None, {})
         if pooled is None:
             with seeded(seed):
                 fresh = build()
-            slots = live.values(fresh)
+            slots, schedule = live.values(fresh), attached(fresh)
+            self._scheduled |= schedule is not None
             pooled = self._pool.acquire(fresh)
             if pooled.text is not None:
                 self._slot_map.learn(values, Built(pooled.text, slots))
+        attach_as(pooled.model, schedule)  # a model that is shared had another trial's
         try:
             if checkpoint is not None:
                 restore_model(pooled.model, checkpoint)
@@ -79,7 +85,7 @@ class TrialModels:
                     _set_variables(pooled.model, slots)
             yield pooled.model
             if pooled.text is not None and pooled.live is not None:
-                self._left[trial] = _Left(Built(pooled.text, pooled.live.get()), dict(values))
+                self._left[trial] = _Left(Built(pooled.text, pooled.live.get()), dict(values), schedule)
         finally:
             self._pool.release(pooled)
 
@@ -87,7 +93,7 @@ class TrialModels:
         self, left: _Left | None, values: Mapping[str, Value], changed: bool
     ) -> tuple[PooledModel | None, Mapping[str, float]]:
         """A model that was traced before, with the numbers that ``values`` give it."""
-        if left is None:
+        if left is None or (changed and self._scheduled):
             return None, {}
         built = self._slot_map.predict(values) if changed else left.built
         if built is None:

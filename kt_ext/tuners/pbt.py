@@ -10,7 +10,8 @@ import keras_tuner
 from kt_ext.core.lineage import Schedule
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import PBTOracle
-from kt_ext.oracles.lineage import Lineage, lineage_rows
+from kt_ext.oracles.hyperparameters import SCHEDULE, own_values, with_values
+from kt_ext.oracles.lineage import Lineage, lineage_rows, schedule_from
 from kt_ext.tuners.base import SegmentTuner, split_arguments
 from kt_ext.tuners.replay import with_live_values
 
@@ -21,6 +22,22 @@ class PopulationTuner(SegmentTuner):
     def lineage(self) -> Lineage:
         """Every exploit so far, in order: who, when, whose state, values before and after; it prints as a table."""
         return lineage_rows(self._own_oracle)
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """The values that the best members had at their best epochs; with them travels the schedule that led there.
+
+        ``kt_ext.schedule_from`` reads it, also after ``get_config`` and ``from_config``.
+        """
+        return [self._at_best_epoch(trial) for trial in self.oracle.get_best_trials(num_trials)]
+
+    def _at_best_epoch(self, trial: Any) -> keras_tuner.HyperParameters:
+        """From the trial alone, so that a worker of a chief can do it, too."""
+        hp = trial.hyperparameters
+        if SCHEDULE not in hp.values:  # it never had a finite objective
+            return hp
+        schedule = with_live_values(self, schedule_from(hp))
+        control = {name: value for name, value in hp.values.items() if name not in own_values(hp.values)}
+        return with_values(hp, {**control, **schedule.stretches[-1].values, SCHEDULE: schedule.to_json()})
 
     def best_schedule(self) -> Schedule:
         """The values that led to the best epoch of the best member, for ``kt_ext.ScheduleReplay``.

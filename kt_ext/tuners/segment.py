@@ -17,7 +17,7 @@ from keras_tuner import errors
 from keras_tuner.src.engine import tuner_utils
 
 from kt_ext.core.decision import Value
-from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, KEEP, SEED, TRIAL_ID, own_values
+from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, KEEP, SEED, TRIAL_ID, own_values, with_values
 from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.training.callback import TuningCallback, restore_model
 from kt_ext.training.checkpoints import Checkpoint, CheckpointDamaged, CheckpointStore
@@ -290,13 +290,23 @@ def prune(tuner: SegmentTuner, trial: Any, kept: set[int]) -> None:
 
 
 def load_best(tuner: SegmentTuner, trial: Any) -> keras.Model:
-    """A freshly built model with the state of the trial's best epoch."""
-    model = tuner._try_build(trial.hyperparameters)
+    """A freshly built model with the state of the trial's best epoch, and the values that the trial had then."""
     best = best_checkpoint(tuner, trial)
     if best is None:
         raise FileNotFoundError(
             f"trial {trial.trial_id} has no checkpoint in {tuner.get_trial_dir(trial.trial_id)}; it was never trained "
             "for a whole epoch, or its files were removed: train get_best_hyperparameters()[0] anew"
         )
+    model = tuner._try_build(_hyperparameters_at(tuner, trial, best.checkpoint.epoch))
     restore_model(model, best.checkpoint)
     return model
+
+
+def _hyperparameters_at(tuner: SegmentTuner, trial: Any, epoch: int) -> keras_tuner.HyperParameters:
+    """The trial's at that epoch: since then it may have taken over another's, of another architecture even.
+
+    Only the process that decides knows those of earlier epochs.
+    """
+    if trial.trial_id not in tuner._own_oracle.trials:
+        return trial.hyperparameters
+    return with_values(trial.hyperparameters, tuner._own_oracle.search.history.values_at(int(trial.trial_id), epoch))

@@ -6,7 +6,7 @@ numbers are most often the values themselves: ``Dropout(hp.Float("dropout", ...)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,8 @@ class SlotMap:
         """What a build with ``values`` gives; None if that is not sure.
 
         It is sure if for one architecture alone at least three builds had the same hyperparameters, if each of their
-        slots was always the same or always equal to one hyperparameter, and if every value was seen in a build, or is
-        of a hyperparameter that had at least three different values in builds of this architecture.
+        slots was always the same or always equal to one hyperparameter, and if every value was seen in a build, or
+        lies between those of at least three builds: ``build`` may do something else beyond.
         """
         predicted = [built for text in self._seen if (built := self._predict(values, text)) is not None]
         return predicted[0] if len(predicted) == 1 else None
@@ -53,8 +53,7 @@ class SlotMap:
             return None
         for name, value in values.items():
             known = {before[name] for before, _ in seen}
-            varies = len(known) >= MIN_BUILDS and not isinstance(value, (str, bool))
-            if value not in known and not varies:
+            if value not in known and not (len(known) >= MIN_BUILDS and _between(value, known)):
                 return None
         slots: dict[str, float] = {}
         for slot, first in seen[0][1].items():
@@ -66,6 +65,11 @@ class SlotMap:
                 return None
             slots[slot] = float(values[names[0]])
         return Built(text, slots)
+
+
+def _between(value: Value, known: Collection[Value]) -> bool:
+    numbers = [one for one in known if not isinstance(one, (str, bool))]
+    return not isinstance(value, (str, bool)) and len(numbers) == len(known) and min(numbers) <= value <= max(numbers)
 
 
 def _same(value: Value, number: float) -> bool:

@@ -297,13 +297,6 @@ def test_a_model_is_saved_without_what_is_attached(tmp_path):
     np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
 
 
-def test_a_model_with_a_schedule_has_no_signature_of_a_stranger():
-    """Until the pool hands schedules on, a model that has one must not be taken for one that has none."""
-    model = build()
-    attach(model, SCHEDULE)
-    assert signature(model) is None or signature(model) != signature(build())
-
-
 # keep
 
 
