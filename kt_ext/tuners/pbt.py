@@ -10,7 +10,7 @@ import keras_tuner
 from kt_ext.core.lineage import Schedule
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import PBTOracle
-from kt_ext.oracles.hyperparameters import SCHEDULE, own_values, with_values
+from kt_ext.oracles.hyperparameters import KEEP, SCHEDULE, own_values, with_values
 from kt_ext.oracles.lineage import Lineage, lineage_rows, schedule_from
 from kt_ext.tuners.base import SegmentTuner, split_arguments
 from kt_ext.tuners.replay import with_live_values
@@ -36,7 +36,8 @@ class PopulationTuner(SegmentTuner):
         if SCHEDULE not in hp.values:  # it never had a finite objective
             return hp
         schedule = with_live_values(self, schedule_from(hp))
-        control = {name: value for name, value in hp.values.items() if name not in own_values(hp.values)}
+        own = own_values(hp.values)
+        control = {name: v for name, v in hp.values.items() if name not in own and name != KEEP}
         return with_values(hp, {**control, **schedule.stretches[-1].values, SCHEDULE: schedule.to_json()})
 
     def best_schedule(self) -> Schedule:

@@ -309,4 +309,7 @@ def _hyperparameters_at(tuner: SegmentTuner, trial: Any, epoch: int) -> keras_tu
     """
     if trial.trial_id not in tuner._own_oracle.trials:
         return trial.hyperparameters
-    return with_values(trial.hyperparameters, tuner._own_oracle.search.history.values_at(int(trial.trial_id), epoch))
+    now, own = trial.hyperparameters, own_values(trial.hyperparameters.values)
+    control = {name: value for name, value in now.values.items() if name not in own}
+    then = tuner._own_oracle.search.history.values_at(int(trial.trial_id), epoch)
+    return with_values(now, {**then, **control})
