@@ -28,8 +28,8 @@ _log = logging.getLogger("kt_ext")
 def install(model: keras.Model) -> LiveValues:
     """Put live values into all slots of a freshly compiled model; its step, traced later, will read them.
 
-    The model trains, evaluates and saves as before. On JAX the optimizer has more variables than before: save the
-    optimizer's state inside ``LiveValues.detached()``.
+    The model trains, evaluates and saves as before. On JAX the optimizer has more variables than before, last in
+    ``optimizer.variables`` and not in what Keras saves.
 
     Raises:
         ValueError: the model is not compiled or not built, has been trained already, or has live values.
@@ -120,6 +120,9 @@ class LiveValues:
         for one, lives in shown.values():
             # so that a callback of the user that saves the model, attached as it is, writes numbers
             one.get_config = functools.partial(_get_config, one, lives)
+            if isinstance(one, keras.optimizers.Optimizer):
+                for method in _OWN_VARIABLES:
+                    setattr(one, method, functools.partial(_on_own_variables, method, self.model, one, lives))
         self._attached = True
 
     def _detach(self) -> None:
@@ -129,7 +132,8 @@ class LiveValues:
             if place.held is live:
                 place.put(live.value)
             for one in place.shown_by:
-                vars(one).pop("get_config", None)
+                for method in ("get_config", *_OWN_VARIABLES):
+                    vars(one).pop(method, None)
         self._attached = False
 
 
@@ -142,6 +146,26 @@ def _get_config(one: Any, lives: list[tuple[Place, LiveFloat]]) -> dict[str, Any
     finally:
         for place, live in held:
             place.put(live)
+
+
+_OWN_VARIABLES = ("save_own_variables", "load_own_variables")
+
+
+def _on_own_variables(
+    method: str,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    lives: list[tuple[Place, LiveFloat]],
+    store: Any,
+) -> None:
+    """Save or load the optimizer as one without live values: on JAX they are variables of its own."""
+    for _, live in lives:
+        live.untrack(model, optimizer)
+    try:
+        getattr(type(optimizer), method)(optimizer, store)
+    finally:
+        for _, live in lives:
+            live.track(model, optimizer)
 
 
 def remake(model: keras.Model, changed: str) -> None:

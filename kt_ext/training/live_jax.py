@@ -72,6 +72,9 @@ class JaxLiveFloat(LiveFloat):
         value, complement = self._variable.value
         return complement if other == 1 else other - value
 
+    def __rtruediv__(self, other: float) -> jax.Array:
+        return other / self._variable.value[0]
+
 
 class _Holder(keras.random.SeedGenerator):
     """Passes the variable off as the state of a random generator.

@@ -45,7 +45,17 @@ class TensorFlowLiveFloat(LiveFloat, _Number):
             name=VARIABLE_NAME,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
-        _Number.__init__(self, self._variable.read_value)
+        _Number.__init__(self, self._read_once)
+
+    def _read_once(self) -> tf.Tensor:
+        """One read for all of a traced step: Adam asks for beta_1 several times for each weight."""
+        if tf.executing_eagerly() or tf.distribute.has_strategy():  # each device reads a variable of its own
+            return self._variable.read_value()
+        # With the graph, and not with us, who would keep it alive.
+        known = tf.compat.v1.get_default_graph().get_collection_ref(f"{VARIABLE_NAME}_{id(self)}")
+        if not known:
+            known.append(self._variable.read_value())
+        return known[0]
 
     @classmethod
     def fits(cls, model: Any, owner: Any) -> bool:

@@ -76,7 +76,9 @@ with strategy.scope():
     penalised = keras.Sequential(
         [
             keras.Input((1,)),
-            keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.5)),
+            keras.layers.Dense(
+                1, use_bias=False, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.5)
+            ),
         ]
     )
     penalised.compile(keras.optimizers.SGD(0.25, momentum=0.5, clipnorm=100.0), "mae")
