@@ -6,7 +6,6 @@ its model, and trains another that was traced before, given the same weights, se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from kt_ext.training.live import LiveValues, install, places, values
 from kt_ext.training.signature import signature
-from kt_ext.training.state import get_state, set_state
+from kt_ext.training.state import get_state, set_state, updating_optimizer
 
 __all__ = ["ModelPool", "PooledModel", "signature"]
 
@@ -47,19 +46,18 @@ class _Entry:
     optimizer_state: dict[str, np.ndarray]  # as it was before the first step
     first_values: dict[str, float]
     in_use: bool = True
-    config: str = field(init=False)
+    settings: list[_Setting] = field(init=False)
     made_by_compile: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.config = _config(self.model)
+        self.settings = _settings(self.model)
         self.made_by_compile = _made_by_compile(self.model)
 
     def unchanged(self) -> bool:
         """Whether it is still the model that was put in: a callback may have frozen a layer, or compiled it anew."""
         if not (self.live.intact and _same_objects(_made_by_compile(self.model), self.made_by_compile)):
             return False
-        self.live.set(self.first_values)
-        return _config(self.model) == self.config
+        return all(_same(getattr(owner, name, None), value) for owner, name, value in self.settings)
 
 
 class ModelPool:
@@ -184,9 +182,24 @@ def _compact(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _config(model: keras.Model) -> str:
-    configs = (model.get_config(), keras.saving.serialize_keras_object(model.optimizer))
-    return json.dumps((*configs, model.run_eagerly, model.jit_compile, model.steps_per_execution), default=str)
+#: An object, the name of an attribute, and what it held.
+_Setting = tuple[Any, str, Any]
+
+
+def _settings(model: keras.Model) -> list[_Setting]:
+    """All attributes that the configurations of model, layers and optimizer name: to compare these takes no time."""
+    owners = [*model._flatten_layers(), model.optimizer, updating_optimizer(model)]
+    settings = [(model, name, getattr(model, name)) for name in ("run_eagerly", "jit_compile", "steps_per_execution")]
+    for owner in owners:
+        names = {"trainable", *owner.get_config()}
+        settings += [(owner, name, getattr(owner, name)) for name in sorted(names) if hasattr(owner, name)]
+    # A property may make its answer anew each time, as ``layers`` does.
+    return [setting for setting in settings if _same(getattr(setting[0], setting[1]), setting[2])]
+
+
+def _same(one: Any, other: Any) -> bool:
+    by_value = isinstance(one, (bool, int, float, str, tuple)) and type(one) is type(other)
+    return one is other or (by_value and one == other)
 
 
 def _made_by_compile(model: keras.Model) -> tuple[Any, ...]:
