@@ -31,7 +31,7 @@ def same_configuration(mine: Mapping[str, Any], saved: Mapping[str, Any]) -> Non
 
 def probability(name: str, value: object) -> float:
     """``value`` as a float. Raises ValueError unless it is a number in [0, 1]."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
         raise ValueError(f"{name}={value!r}: must be a number in [0, 1]")
     return float(value)
 

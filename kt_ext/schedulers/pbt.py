@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -16,9 +15,9 @@ import numpy as np
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait
 from kt_ext.core.explorer import AbstractExplorer
 from kt_ext.core.scheduler import AbstractScheduler
+from kt_ext.schedulers.adaptive import AdaptivePerturb, PacedExplorer
 from kt_ext.schedulers.checks import integer, same_configuration
 from kt_ext.schedulers.exploit import EXPLOITS
-from kt_ext.schedulers.perturb import Perturb
 from kt_ext.schedulers.running import Running
 
 
@@ -49,7 +48,7 @@ class PBT(AbstractScheduler):
             each boundary in between; ``"auto"`` waits for half of the members, for as many as make a quantile of one,
             and for all at the boundary before, so that at most two states of a member are kept. On one worker all
             three are the same, since all are there when the first is to go on.
-        explorer: proposes the values to go on with; None: ``Perturb()``, the paper's.
+        explorer: proposes the values to go on with; None: ``AdaptivePerturb()``; ``Perturb()`` is the paper's.
 
     Raises:
         ValueError, TypeError: an argument is out of range.
@@ -74,7 +73,7 @@ class PBT(AbstractScheduler):
             "perturbation_interval", perturbation_interval, at_least=1, remedy="give the epochs between comparisons"
         )
         self.burn_in = integer("burn_in", burn_in, at_least=0, remedy="0 compares from the first interval on")
-        if not isinstance(quantile_fraction, Real) or not 0 < quantile_fraction <= 0.5:
+        if not isinstance(quantile_fraction, (int, float)) or not 0 < quantile_fraction <= 0.5:
             raise ValueError(
                 f"quantile_fraction={quantile_fraction!r}: must be in (0, 0.5]; 0.25 replaces the last quarter"
             )
@@ -87,8 +86,6 @@ class PBT(AbstractScheduler):
         self.synchronous = synchronous if synchronous == "auto" else bool(synchronous)
         if explorer is not None and not isinstance(explorer, AbstractExplorer):
             raise TypeError(f"explorer={explorer!r}: must be an explorer such as kt_ext.schedulers.Perturb()")
-        self.explorer = Perturb() if explorer is None else explorer
-
         self.max_trials = self.population_size
         self._boundaries = tuple(
             epoch
@@ -96,6 +93,10 @@ class PBT(AbstractScheduler):
             if epoch >= self.burn_in
         )
         self.rung_epochs = (*self._boundaries, self.max_epochs)
+        explorer = AdaptivePerturb() if explorer is None else explorer
+        if isinstance(explorer, PacedExplorer):
+            explorer = explorer.within(len(self._boundaries))
+        self.explorer: AbstractExplorer = explorer
         self._started = 0
         self._exhausted = False
         self._running = Running()

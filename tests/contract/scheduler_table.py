@@ -20,4 +20,6 @@ SCHEDULERS: dict[str, Callable[[], AbstractScheduler]] = {
     "pbt, asynchronous": lambda: PBT(6, 7, 2, burn_in=3, quantile_fraction=0.5, synchronous=False),
     "pbt, tournament": lambda: PBT(4, 6, exploit="tournament", synchronous=False),
     "pbt, ttest": lambda: PBT(4, 9, exploit="ttest"),
+    "pbt, alone": lambda: PBT(1, 4),
+    "pbt, no boundary": lambda: PBT(3, 4, 4),
 }

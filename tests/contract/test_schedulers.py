@@ -39,6 +39,8 @@ def test_attributes(make):
     assert scheduler.max_trials >= 1
     assert list(scheduler.rung_epochs) == sorted(set(scheduler.rung_epochs))
     assert scheduler.rung_epochs[0] >= 1 and scheduler.rung_epochs[-1] == scheduler.max_epochs
+    assert isinstance(scheduler.repeats, bool) and isinstance(scheduler.stops_in_flight, bool)
+    assert scheduler.failure is None and not scheduler.pinned()
 
 
 @every_scheduler
@@ -63,7 +65,7 @@ def test_starts_max_trials_when_nothing_ends_the_search(make):
 @every_scheduler
 @pytest.mark.parametrize("seed", SEEDS)
 def test_one_worker_for_a_trial_and_every_epoch_once(make, seed):
-    """No trial is with two workers; it goes on from the checkpoint of its last epoch, so no epoch comes twice."""
+    """No trial is with two workers; it goes on from a state after as many epochs as it has done: none comes twice."""
     held: set[int] = set()
     epochs: dict[int, int] = {}
     for made in drive(make(), seed):
@@ -72,7 +74,7 @@ def test_one_worker_for_a_trial_and_every_epoch_once(make, seed):
             assert run.trial_id not in held
             held.add(run.trial_id)
             last = epochs.setdefault(run.trial_id, 0)
-            assert run.restore == (CheckpointRef(run.trial_id, last) if last else None)
+            assert (run.restore.epoch if run.restore else 0) == last
             assert run.until > last
         elif made.method == "observe":
             trial_id = made.argument.trial_id
@@ -81,6 +83,7 @@ def test_one_worker_for_a_trial_and_every_epoch_once(make, seed):
             epochs[trial_id] = made.argument.epoch
             if isinstance(made.answer, Run):
                 assert made.answer.until > made.argument.epoch
+                assert made.answer.restore is None or made.answer.restore.epoch == made.argument.epoch
             else:
                 held.remove(trial_id)
         elif made.method == "forget":
@@ -89,18 +92,66 @@ def test_one_worker_for_a_trial_and_every_epoch_once(make, seed):
 
 @every_scheduler
 @pytest.mark.parametrize("seed", SEEDS)
-def test_stopped_forgotten_and_diverged_trials_are_never_resumed(make, seed):
-    scheduler = make()
+def test_stopped_and_forgotten_trials_are_never_resumed(make, seed):
     ended: set[int] = set()
-    for made in drive(scheduler, seed, diverging=0.1, failing=0.1):
+    for made in drive(make(), seed, diverging=0.1, failing=0.1):
         if made.method == "suggest" and isinstance(made.answer, Run):
             assert made.answer.trial_id not in ended
         if made.method == "forget":
             ended.add(made.argument)
         if made.method == "observe":
             assert isinstance(made.answer, (Run, Pause, Stop))
-            if isinstance(made.answer, Stop) or not math.isfinite(made.argument.objective):
+            if isinstance(made.answer, Stop):
                 ended.add(made.argument.trial_id)
+
+
+@every_scheduler
+@pytest.mark.parametrize("diverging", [0.1, 0.5])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_segment_begins_in_a_diverged_state(make, seed, diverging):
+    """Whether its own or another's; nor does one begin in the state of a trial that was forgotten."""
+    objectives: dict[CheckpointRef, float] = {}
+    sent_to: dict[int, int] = {}
+    forgotten: set[int] = set()
+    for made in drive(make(), seed, diverging=diverging, failing=0.1):
+        state = None
+        if made.method == "forget":
+            forgotten.add(made.argument)
+        if made.method == "observe":
+            state = CheckpointRef(made.argument.trial_id, made.argument.epoch)
+            objectives[state] = made.argument.objective
+        if isinstance(made.answer, Run):
+            run = made.answer
+            begins = made.method == "suggest" or run.restore or made.argument.epoch == sent_to[run.trial_id]
+            state = run.restore or state
+            if begins and state is not None:
+                assert math.isfinite(objectives[state])
+                assert state.trial_id not in forgotten
+            sent_to[run.trial_id] = run.until
+
+
+@every_scheduler
+@pytest.mark.parametrize("seed", range(20))
+def test_a_state_that_another_trial_takes_was_pinned_ever_since_its_report(make, seed):
+    """Whoever removes what is neither pinned nor a trial's latest state removes nothing that is asked for."""
+    scheduler = make()
+    random = EventRandom(seed)
+    kept: set[CheckpointRef] = set()
+    reported: set[CheckpointRef] = set()
+    for made in drive(make(), seed, workers=1 + seed % 7, failing=0.02, diverging=0.1):
+        restore = getattr(made.answer, "restore", None)
+        if restore is not None and restore.trial_id != made.answer.trial_id:
+            assert restore in kept
+        assert call(scheduler, random, made) == made.answer
+        new = set()
+        if made.method == "observe":
+            new = {CheckpointRef(made.argument.trial_id, made.argument.epoch)}
+        reported |= new
+        pinned = list(scheduler.pinned())
+        assert len(pinned) == len(set(pinned))
+        assert set(pinned) <= reported
+        kept = (kept | new) & set(pinned)
+    assert not scheduler.pinned()  # a search that is over pins nothing
 
 
 @every_scheduler
@@ -118,7 +169,7 @@ def test_no_trial_leaves_its_worker_early_unless_announced(make, seed):
 @every_scheduler
 @pytest.mark.parametrize("worst", [math.inf, -math.inf, math.nan])
 def test_worst_values_never_beat_finite_ones(make, worst):
-    """Odd trials diverge at their first epoch: no odd trial ever goes on from a pause, and some even one is trained."""
+    """Odd trials diverge in every epoch: nobody goes on from an odd trial's state, and some even one is trained."""
     scheduler = make()
     random = EventRandom(0)
     done: dict[int, int] = {}
@@ -128,11 +179,14 @@ def test_worst_values_never_beat_finite_ones(make, worst):
             assert decision == Done()
             break
         trial_id = decision.trial_id
-        assert decision.restore is None or trial_id % 2 == 0
+        assert decision.restore is None or decision.restore.trial_id % 2 == 0
         while isinstance(decision, Run):
             done[trial_id] = done.get(trial_id, 0) + 1
             objective = worst if trial_id % 2 else 1e300
             decision = scheduler.observe(Observation(trial_id, done[trial_id], objective), random.at(number))
+            restore = getattr(decision, "restore", None)
+            assert restore is None or restore.trial_id % 2 == 0
+    assert scheduler.failure is None
     assert max(done[trial_id] for trial_id in done if trial_id % 2 == 0) == scheduler.max_epochs
 
 
@@ -163,6 +217,27 @@ def test_all_fail(make):
     calls = drive(make(), seed=0, failing=1.0)
     assert isinstance(calls[-1].answer, Done)
     assert len(runs(calls)) == make().max_trials
+
+
+@every_scheduler
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_diverge(make, seed):
+    """The search ends; a scheduler that ends it early says why, from then on for ever, and after a restart too."""
+    scheduler, end = make(), make()
+    assert scheduler.failure is None
+    random = EventRandom(seed)
+    failed = False
+    calls = drive(make(), seed, diverging=1.0, failing=0.0)
+    for made in calls:
+        assert call(scheduler, random, made) == made.answer
+        assert not failed or scheduler.failure
+        failed = scheduler.failure is not None
+        if failed:
+            assert "diverged" in scheduler.failure
+            assert not isinstance(made.answer, Run)
+    assert isinstance(calls[-1].answer, Done)
+    end.load_state(json.loads(json.dumps(scheduler.state())))
+    assert end.failure == scheduler.failure
 
 
 @every_scheduler

@@ -92,6 +92,48 @@ def test_assigned_values_replace_and_are_remembered():
     assert len(loaded.configurations) == 3
 
 
+def trained(history: History, trial_id: int, *epochs: int) -> None:
+    for epoch in epochs:
+        history.record(Observation(trial_id, epoch, 0.5))
+
+
+def test_values_at_an_epoch_are_those_it_was_trained_with():
+    history = History()
+    history.start(0, {"a": 1})
+    trained(history, 0, 1, 2)
+    history.assign(0, {"a": 2})
+    trained(history, 0, 3)
+    history.assign(0, {"a": 3})
+    history.assign(0, {"a": 4})  # decided again before it trained
+    trained(history, 0, 5)
+    history.assign(0, {"a": 4})
+    expected = [1, 1, 2, 4, 4, 4]
+    loaded = History()
+    loaded.load_state(json.loads(json.dumps(history.state())))
+    for one in (history, loaded):
+        assert [one.values_at(0, epoch)["a"] for epoch in range(1, 7)] == expected
+    with pytest.raises(KeyError):
+        history.values_at(1, 1)
+
+
+def test_amended_values_held_since_the_trial_last_went_on():
+    history = History()
+    history.start(0, {"a": 1})
+    trained(history, 0, 1)
+    history.amend(0, {"a": 1, "b": 0})
+    assert history.values_at(0, 1) == {"a": 1, "b": 0}
+    trained(history, 0, 2)
+    history.assign(0, {"a": 2})
+    trained(history, 0, 3)
+    history.amend(0, {"a": 2, "c": 0})
+    loaded = History()
+    loaded.load_state(json.loads(json.dumps(history.state())))
+    for one in (history, loaded):
+        assert [one.values_at(0, epoch) for epoch in (1, 2, 3, 4)] == [{"a": 1, "b": 0}] * 2 + [{"a": 2, "c": 0}] * 2
+        assert one.values(0) == {"a": 2, "c": 0}
+        assert one.contains({"a": 1}) and one.contains({"a": 2})
+
+
 def test_what_is_handed_out_cannot_change_the_history():
     history = History()
     given = {"a": 1}
@@ -121,6 +163,7 @@ def test_what_is_handed_out_cannot_change_the_history():
         (lambda h: h.end(9), "trial_id=9: was never started"),
         (lambda h: h.resume(9), "trial_id=9: was never started"),
         (lambda h: h.assign(9, {}), "trial_id=9: was never started"),
+        (lambda h: h.amend(9, {}), "trial_id=9: was never started"),
     ],
 )
 def test_what_is_refused_changes_nothing(act, message):

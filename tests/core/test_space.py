@@ -284,6 +284,19 @@ def test_perturb_follows_the_parents():
     assert SPACE.perturb(cnn, Draws(0.1, 0.9, 0.9, 1, 0.1)) == {"model": "cnn", "units": 3, "pool": False}
 
 
+def test_perturb_keeps_what_is_named_and_draws_nothing_for_it():
+    cnn = {"model": "cnn", "units": 2, "pool": True, "rate": 0.01}
+    # Only units: no resample, the second factor. What is kept would stay active even if it were out of its domain.
+    assert SPACE.perturb(cnn, Draws(0.9, 1), keep={"model", "pool", "rate"}) == {**cnn, "units": 3}
+    assert SPACE.perturb(cnn, Draws(), keep=["model", "units", "pool", "rate", "unknown"]) == cnn
+    # model changes, so that units is a new parameter of the same name: it is drawn though it is to be kept.
+    assert SPACE.perturb({"model": "mlp", "units": 32}, Draws(0.9, 0, 0.5, 0.1, 0.5), keep={"units", "pool"}) == {
+        "model": "cnn",
+        "units": 2,
+        "pool": False,
+    }
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_perturb_never_leaves_the_domain(seed):
     rng = np.random.default_rng(seed)
