@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from kt_ext.training.callback import TuningCallback
     from kt_ext.training.range_test import learning_rate_range_test
     from kt_ext.training.replay import ScheduleReplay, hyperparameters
-    from kt_ext.tuners import ASHATuner, PBTTuner, SchedulerTuner
+    from kt_ext.tuners import ASHATuner, PB2Tuner, PBTTuner, SchedulerTuner
     from kt_ext.tuners.mutable import mutable
 
 __all__ = [
     "ASHATuner",
+    "PB2Tuner",
     "PBTTuner",
     "Schedule",
     "ScheduleReplay",
@@ -42,6 +43,7 @@ __all__ = [
 # Imported when first used: a script that simulates schedulers, or a launcher, never waits for Keras.
 _WHERE = {
     "ASHATuner": "kt_ext.tuners",
+    "PB2Tuner": "kt_ext.tuners",
     "PBTTuner": "kt_ext.tuners",
     "Schedule": "kt_ext.core.lineage",
     "ScheduleReplay": "kt_ext.training.replay",

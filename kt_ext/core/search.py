@@ -277,6 +277,7 @@ class Search:
         if outcome == QUEUED:
             self._queue.append(trial_id)
         else:
+            self._told.pop(trial_id, None)  # nobody needs that state any more
             self.scheduler.forget(trial_id)
         return event
 

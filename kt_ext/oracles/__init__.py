@@ -2,6 +2,6 @@
 
 from kt_ext.oracles.asha import ASHAOracle
 from kt_ext.oracles.base import SchedulerOracle
-from kt_ext.oracles.pbt import PBTOracle
+from kt_ext.oracles.pbt import PB2Oracle, PBTOracle
 
-__all__ = ["ASHAOracle", "PBTOracle", "SchedulerOracle"]
+__all__ = ["ASHAOracle", "PB2Oracle", "PBTOracle", "SchedulerOracle"]

@@ -428,7 +428,9 @@ class SchedulerOracle(RecordedOracle):
 
     def _take_values(self, number: int, mine: Trial, theirs: Trial) -> None:
         """Values that appeared while building or fitting come back with the worker's copy: record them."""
-        hp = mine.hyperparameters
+        hp, history = mine.hyperparameters, self.search.history
+        if number in self._leaving and history.values_at(number, history.epochs_of(number)) != history.values(number):
+            return  # it was given others since, for its next worker, which this one does not know of
         if hp is not theirs.hyperparameters:
             hp.merge(theirs.hyperparameters.space, overwrite=False)
             hp.values.update(own_values(theirs.hyperparameters.values))
@@ -436,8 +438,8 @@ class SchedulerOracle(RecordedOracle):
             for name in {entry.name for entry in hp.space if not hp.is_active(entry.name)}:
                 hp.values.pop(name, None)
         values = own_values(hp.values)
-        if values != self.search.history.values(number):
-            self.search.history.amend(number, values)
+        if values != history.values(number):
+            history.amend(number, values)
             self._append({"e": "values", "trial": number, "values": values})
 
     def _leave(self, number: int, status: str, message: str | None) -> None:

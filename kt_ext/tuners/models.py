@@ -16,6 +16,7 @@ from kt_ext.training import live
 from kt_ext.training.callback import restore_model
 from kt_ext.training.checkpoints import Checkpoint
 from kt_ext.training.pool import ModelPool, PooledModel
+from kt_ext.training.signature import signature
 from kt_ext.tuners.slot_map import Built, SlotMap
 
 
@@ -44,6 +45,14 @@ class TrialModels:
     def __len__(self) -> int:
         """How many models are kept."""
         return len(self._pool)
+
+    def learn(self, values: Mapping[str, Value], fresh: keras.Model) -> None:
+        """Take note of a model that was built with ``values`` for no trial: one that is to have these need not be."""
+        self._scheduled |= attached(fresh) is not None
+        in_range = all(place.slot.range.holds(place.value()) for place in live.places(fresh).values())
+        text = signature(fresh) if self._pool.max_models > 0 and in_range else None
+        if text is not None:
+            self._slot_map.learn(values, Built(text, live.values(fresh)))
 
     @contextlib.contextmanager
     def of(

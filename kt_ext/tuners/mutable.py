@@ -179,6 +179,7 @@ def _shapes(tuner: SegmentTuner, values: Mapping[str, Value], x: Any) -> Any:
         _log.info("%s: not built: %s", dict(values), error)
         return repr(error)
     if model.built:
+        tuner.models.learn(values, model)
         return {name: (array.shape, array.dtype) for name, array in get_state(model).items()}
     _log.warning(
         "the model has no input shape, so any hyperparameter that its configuration shows is taken to shape it; "

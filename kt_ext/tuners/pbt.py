@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras_tuner
 
+from kt_ext.core.explorer import AbstractExplorer
 from kt_ext.core.lineage import Schedule
 from kt_ext.core.searcher import AbstractSearcher
-from kt_ext.oracles import PBTOracle
+from kt_ext.oracles import PB2Oracle, PBTOracle
 from kt_ext.oracles.hyperparameters import KEEP, SCHEDULE, own_values, with_values
 from kt_ext.oracles.lineage import Lineage, lineage_rows, schedule_from
 from kt_ext.tuners.base import SegmentTuner, split_arguments
@@ -79,6 +80,8 @@ class PBTTuner(PopulationTuner):
             model's variables, found by building the model with different values. See also ``kt_ext.mutable``.
         synchronous: whether members wait for all others at each comparison; ``"auto"`` waits for half of them.
         searcher: where the first values come from: ``"random"``, ``"quasi_random"``, ... or an ``AbstractSearcher``.
+        explorer: proposes the values to go on with, in place of ``resample_probability``, ``perturbation_factors`` and
+            ``mutable``: ``kt_ext.schedulers.Perturb(...)`` is the paper's rule.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
             project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
             target, max_retries_per_trial, ...
@@ -98,10 +101,11 @@ class PBTTuner(PopulationTuner):
         quantile_fraction: float = 0.25,
         resample_probability: float = 0.25,
         perturbation_factors: Sequence[float] = (0.8, 1.2),
-        exploit: str = "truncation",
+        exploit: Literal["truncation", "tournament", "ttest"] = "truncation",
         mutable: Iterable[str] | None = None,
-        synchronous: bool | str = "auto",
+        synchronous: bool | Literal["auto"] = "auto",
         searcher: str | AbstractSearcher = "random",
+        explorer: AbstractExplorer | None = None,
         **kwargs: Any,
     ) -> None:
         for_oracle, for_tuner = split_arguments(kwargs)
@@ -114,6 +118,53 @@ class PBTTuner(PopulationTuner):
             quantile_fraction,
             resample_probability,
             perturbation_factors,
+            exploit,
+            mutable,
+            synchronous,
+            searcher,
+            explorer,
+            **for_oracle,
+        )
+        super().__init__(oracle, hypermodel, **for_tuner)
+
+
+class PB2Tuner(PopulationTuner):
+    """Population based bandits: as ``PBTTuner``, but a Gaussian process learns which changes improve the objective.
+
+    Parker-Holder et al. (2020). The process is one of time and values on the domains' own scales, with integers,
+    booleans and unordered choices.
+
+    Args:
+        hypermodel, objective, population_size, max_epochs, perturbation_interval, burn_in, quantile_fraction, exploit,
+            mutable, synchronous, searcher, **kwargs: as in ``PBTTuner``.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: str | keras_tuner.Objective | list[Any] | None = None,
+        population_size: int = 8,
+        max_epochs: int = 100,
+        perturbation_interval: int = 1,
+        burn_in: int = 0,
+        quantile_fraction: float = 0.25,
+        exploit: Literal["truncation", "tournament", "ttest"] = "truncation",
+        mutable: Iterable[str] | None = None,
+        synchronous: bool | Literal["auto"] = "auto",
+        searcher: str | AbstractSearcher = "random",
+        **kwargs: Any,
+    ) -> None:
+        for_oracle, for_tuner = split_arguments(kwargs)
+        oracle = PB2Oracle(
+            objective,
+            population_size,
+            max_epochs,
+            perturbation_interval,
+            burn_in,
+            quantile_fraction,
             exploit,
             mutable,
             synchronous,

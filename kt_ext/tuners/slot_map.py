@@ -40,16 +40,16 @@ class SlotMap:
     def predict(self, values: Mapping[str, Value]) -> Built | None:
         """What a build with ``values`` gives; None if that is not sure.
 
-        It is sure if for one architecture alone at least three builds had the same hyperparameters, if each of their
-        slots was always the same or always equal to one hyperparameter, and if every value was seen in a build, or
+        It is sure if for one architecture alone at least three builds had these hyperparameters, if each of their slots
+        was always the same or always equal to one hyperparameter, and if every value was seen in a build, or
         lies between those of at least three builds: ``build`` may do something else beyond.
         """
         predicted = [built for text in self._seen if (built := self._predict(values, text)) is not None]
         return predicted[0] if len(predicted) == 1 else None
 
     def _predict(self, values: Mapping[str, Value], text: str) -> Built | None:
-        seen = self._seen[text]
-        if len(seen) < MIN_BUILDS or any(before.keys() != values.keys() for before, _ in seen):
+        seen = [(before, slots) for before, slots in self._seen[text] if before.keys() == values.keys()]
+        if len(seen) < MIN_BUILDS:
             return None
         for name, value in values.items():
             known = {before[name] for before, _ in seen}
