@@ -366,16 +366,19 @@ class SchedulerOracle(RecordedOracle):
         """Write the segment's orders, and new values of the user's hyperparameters, into the trial's values."""
         number, orders = int(trial.trial_id), trial.hyperparameters.values
         if values is not None:
-            known = {entry.name for entry in self.hyperparameters.space}  # others showed only in training
-            for name in (own_values(orders).keys() - values.keys()) & known:
-                del orders[name]  # no longer active
-            orders.update(values)
+            self._put_values(orders, values)
         orders[EPOCHS] = self.search.until[number]
         orders[INITIAL_EPOCH] = self.search.history.epochs_of(number)
         restore = self.search.restore(number)
         if restore is not None:
             orders[TRIAL_ID] = self.name_of(restore.trial_id)
         self._say_what_to_keep(trial)
+
+    def _put_values(self, orders: dict[str, Any], values: Mapping[str, Any]) -> None:
+        known = {entry.name for entry in self.hyperparameters.space}  # others showed only in training
+        for name in (own_values(orders).keys() - values.keys()) & known:
+            del orders[name]  # no longer active
+        orders.update(values)
 
     def _say_what_to_keep(self, trial: Trial) -> None:
         """Which of its checkpoints the trial's worker must not remove; the word is left out where it never is said."""
@@ -481,7 +484,11 @@ class SchedulerOracle(RecordedOracle):
                 else f"the trial ended without reporting {self.objective.name}"
             )
         if self.mutates and trial.score is not None:
-            trial.hyperparameters.values[SCHEDULE] = self.schedule(trial.trial_id).to_json()
+            values = trial.hyperparameters.values
+            values[SCHEDULE] = self.schedule(trial.trial_id).to_json()
+            if where == DONE:  # it needs its present values no more, but those that made its score
+                self._put_values(values, self.search.history.values_at(number, trial.best_step))
+                values.pop(KEEP, None)
         if where == QUEUED:
             return
         if trial.status == Status.COMPLETED:

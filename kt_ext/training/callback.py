@@ -270,6 +270,7 @@ class TuningCallback(keras.callbacks.Callback):
             "callbacks": [counters_of(*pair) for pair in zip(self._beside, self._reset, strict=True)],
             "build_config": model.get_build_config(),
             "schedule": self._rate.state(),
+            **self.extra_meta,
         }
         self._store.save(done, get_state(model), meta)
         earlier = [epoch for epoch in self._store.epochs() if epoch < done]

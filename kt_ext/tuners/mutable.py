@@ -104,7 +104,7 @@ def find_mutable(tuner: SegmentTuner, named: Collection[str] | None, x: Any = No
         verbose: 0 is silent.
 
     Raises:
-        ValueError: a name is unknown, or is one of a hyperparameter that shapes the model.
+        ValueError: a name that is given or marked is unknown, or is one of a hyperparameter that shapes the model.
     """
     entries = tuner._own_oracle.get_space().space
     space = to_space(entries)
@@ -130,15 +130,14 @@ def find_mutable(tuner: SegmentTuner, named: Collection[str] | None, x: Any = No
     if verbose and tried:
         free = [name for name in names if name not in structural and (not marked or name in marked)]
         print(f"  {', '.join(free) or 'none'} may change while it trains", flush=True)
-    if named is not None and structural:
-        wrong = ", ".join(sorted(structural))
+    wanted = frozenset(named) if named is not None else frozenset(marked) or None
+    if wanted is not None and wanted & structural:
+        wrong = ", ".join(sorted(wanted & structural))
         raise ValueError(
-            f"mutable={sorted(named)}: {wrong} changes the shapes or the number of the model's variables, which cannot "
-            "change while it trains; leave it out, each member then keeps its donor's"
+            f"mutable={sorted(wanted)}: {wrong} changes the shapes or the number of the model's variables, which "
+            "cannot change while it trains; leave it out, each member then keeps its donor's"
         )
-    if named is not None:
-        return Mutable(structural, frozenset(named))
-    return Mutable(structural, frozenset(marked - structural) if marked else None)
+    return Mutable(structural, wanted)
 
 
 def _shapes_differ(tuner: SegmentTuner, space: Space, parameter: Parameter, x: Any) -> bool:

@@ -93,7 +93,7 @@ class Cluster:
         """What the same script finds in this process, which is neither chief nor worker: score and loss of the best."""
         tuner = tuner_of(self.kind, directory=str(self.directory), project_name="search")
         model = tuner.get_best_models()[0]
-        return tuner.oracle.get_best_trials()[0].score, model.evaluate(*data()[1], verbose=0)[0]
+        return tuner.oracle.get_best_trials()[0].score, model.evaluate(*data()[1], verbose=0, return_dict=True)["loss"]
 
 
 @pytest.fixture(scope="module")

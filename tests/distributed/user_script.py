@@ -1,9 +1,9 @@
 """What a user of many machines has: one script, started on each; the environment says which is the chief.
 
-    python user_script.py DIRECTORY asha|fifo
+    python user_script.py DIRECTORY asha|fifo|pbt
 
-Each process writes ``ID.jsonl``, a line for each thing that it does. In ``asha`` mode ``worker0`` starts alone and
-pauses after three segments, so that the first trial that is resumed is resumed on ``worker1``.
+Each process writes ``ID.jsonl``, a line for each thing that it does. In ``asha`` and ``pbt`` mode ``worker0`` starts
+alone and pauses after three segments, so that the first trial that is resumed is resumed on ``worker1``.
 """
 
 from __future__ import annotations
@@ -93,6 +93,35 @@ class ASHATuner(Watched, kt_ext.ASHATuner):
             wait_for(directory / "three-segments")
 
 
+class PBTTuner(Watched, kt_ext.PBTTuner):
+    """Writes down the learning rate at each step, and what the chief says of the best trial."""
+
+    def on_search_begin(self) -> None:
+        if ME == "worker1":
+            wait_for(directory / "three-segments")
+
+    def on_batch_end(self, trial: Any, model: keras.Model, batch: int, logs: Any = None) -> None:
+        rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        note(did="step", trial=int(trial.trial_id), batch=batch, rate=rate)
+
+    def on_trial_end(self, trial: Any) -> None:
+        super().on_trial_end(trial)
+        best = self.oracle.get_best_trials(1)[0]
+        note(did="best", trial=int(best.trial_id), schedule=best.hyperparameters.values["kt_ext/schedule"])
+
+
+class PBTModel(keras_tuner.HyperModel):
+    """The number of units shapes the model's variables; the learning rate may change while it trains."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = keras.Sequential([keras.layers.Input((64,))])
+        model.add(keras.layers.Dense(hp.Choice("units", [8, 16]), activation="relu"))
+        model.add(keras.layers.Dense(10, activation="softmax"))
+        rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+        return model
+
+
 class SchedulerTuner(Watched, kt_ext.SchedulerTuner):
     pass
 
@@ -107,6 +136,11 @@ def tuner_of(kind: str, **where: Any) -> Any:
     """The same tuner in every process."""
     if kind == "asha":
         return ASHATuner(HyperModel(), "val_loss", max_epochs=9, max_trials=9, seed=0, **where)
+    if kind == "pbt":
+        return PBTTuner(
+            PBTModel(), "val_loss", population_size=4, max_epochs=8, perturbation_interval=2, quantile_fraction=0.5,
+            synchronous=True, seed=0, **where,
+        )  # fmt: skip
     scheduler = kt_ext.schedulers.FIFO(max_trials=6, max_epochs=2)
     return SchedulerTuner(LateHyperModel(), scheduler, "random", "val_loss", seed=0, executions_per_trial=2, **where)
 

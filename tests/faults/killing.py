@@ -26,8 +26,8 @@ class Ended(NamedTuple):
 class SearchServer:
     """A process that has Keras loaded and forks itself for each search: a real process each, without the start-up."""
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
+    def __init__(self, scratch: Path, kind: str = "asha") -> None:
+        self._scratch, self._kind = scratch, kind
         self._outputs: dict[int, Path] = {}
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -41,7 +41,7 @@ class SearchServer:
         """Begin a search; its process id."""
         directory.mkdir(exist_ok=True)
         output = self._scratch / f"output-{len(self._outputs)}.txt"
-        pid = self._ask({"start": str(directory), "point": point, "output": str(output)})["pid"]
+        pid = self._ask({"start": str(directory), "kind": self._kind, "point": point, "output": str(output)})["pid"]
         self._outputs[pid] = output
         return pid
 

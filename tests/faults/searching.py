@@ -1,6 +1,6 @@
-"""A small ASHA search that kills itself by SIGKILL, or stops itself by SIGSTOP, at a named point.
+"""A small search that kills itself by SIGKILL, or stops itself by SIGSTOP, at a named point.
 
-    python searching.py DIRECTORY [POINT[:N]]     # one search in this process; dies the N-th time it gets to POINT
+    python searching.py DIRECTORY [POINT[:N]]     # an ASHA search in this process; dies the N-th time it gets to POINT
     python searching.py --serve                   # loads Keras once and forks a process for each search, see killing.py
 
 The search in DIRECTORY/search goes on where an earlier process left it. DIRECTORY/trained.txt gets a line for each
@@ -32,9 +32,11 @@ import kt_ext.core.journal
 import kt_ext.oracles.project
 import kt_ext.training.checkpoints
 import kt_ext.tuners.base
+import kt_ext.tuners.segment
 from kt_ext.oracles import SchedulerOracle
-from kt_ext.oracles.hyperparameters import own_values
+from kt_ext.oracles.hyperparameters import INITIAL_EPOCH, TRIAL_ID, own_values
 from kt_ext.tuners.base import SegmentTuner
+from kt_ext.tuners.segment import Segment
 
 STEPS_PER_EPOCH = 4
 Method = Callable[..., Any]
@@ -54,14 +56,32 @@ def build(hp: keras_tuner.HyperParameters) -> keras.Model:
     return model
 
 
-class CountingTuner(kt_ext.ASHATuner):
+class Counting:
     """Writes down each epoch that was trained to its end, before anything else is done about it."""
 
     def on_epoch_end(self, trial: Any, model: keras.Model, epoch: int, logs: Any = None) -> None:
-        with open(Path(self.directory) / "trained.txt", "a") as file:
+        with open(Path(self.directory) / "trained.txt", "a") as file:  # type: ignore[attr-defined]
             file.write(f"{int(trial.trial_id)} {epoch + 1}\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+class CountingASHATuner(Counting, kt_ext.ASHATuner):
+    pass
+
+
+class CountingPBTTuner(Counting, kt_ext.PBTTuner):
+    pass
+
+
+def tuner_of(kind: str, **where: Any) -> Any:
+    """Three epochs from one comparison to the next, so that a donor goes on further than its last two checkpoints."""
+    if kind == "asha":
+        return CountingASHATuner(build, "val_loss", max_epochs=9, factor=3, max_trials=14, seed=0, **where)
+    return CountingPBTTuner(
+        build, "val_loss", population_size=4, max_epochs=9, perturbation_interval=3, quantile_fraction=0.5, seed=0,
+        **where,
+    )  # fmt: skip
 
 
 class BatchPoint(keras.callbacks.Callback):
@@ -83,14 +103,12 @@ class BatchPoint(keras.callbacks.Callback):
             self._arrive()
 
 
-def search(directory: str, point: str | None) -> None:
+def search(directory: str, point: str | None, kind: str = "asha") -> None:
     """Search, or go on searching, in ``directory``, and die at ``point``."""
     (x, y) = load_digits(return_X_y=True)
     x = (x / 16.0).astype("float32")
     callbacks = [] if point is None else lay_mine(point)
-    tuner = CountingTuner(
-        build, "val_loss", max_epochs=9, factor=3, max_trials=14, seed=0, directory=directory, project_name="search"
-    )
+    tuner = tuner_of(kind, directory=directory, project_name="search")
     tuner.search(
         x[:200], y[:200], validation_data=(x[200:300], y[200:300]), batch_size=50, verbose=0, callbacks=callbacks
     )
@@ -102,6 +120,14 @@ def search(directory: str, point: str | None) -> None:
         "end_order": tuner.oracle.end_order,
         "best model": tuner.get_best_models()[0].evaluate(x[200:300], y[200:300], verbose=0),
     }
+    if kind == "pbt":
+        found["lineage"] = [list(vars(row).values()) for row in tuner.lineage()]
+        found["schedules"] = [
+            [vars(stretch) for stretch in tuner.oracle.schedule(trial_id).stretches] for trial_id in found["trials"]
+        ]
+        found["weights"] = [
+            [weights.ravel().tolist() for weights in model.get_weights()] for model in tuner.get_best_models(4)
+        ]
     (Path(directory) / "results.json").write_text(json.dumps(found))
 
 
@@ -184,7 +210,44 @@ def in_snapshot(arrive: Method) -> None:
     kt_ext.core.durable.open = mined  # type: ignore[attr-defined]
 
 
+def exploits(trial: Any) -> bool:
+    """Whether the trial was told to take over another's state."""
+    return trial.hyperparameters.values.get(TRIAL_ID, trial.trial_id) != trial.trial_id
+
+
+def after_exploit(arrive: Method) -> None:
+    """An exploit is on record, and nobody has been told of it."""
+    steer = SchedulerOracle._steer
+
+    def mined(self: SchedulerOracle, trial: Any, values: Any = None) -> None:
+        restore = self.search.restore(int(trial.trial_id))
+        if values is not None and restore is not None and restore.trial_id != int(trial.trial_id):
+            arrive()
+        steer(self, trial, values)
+
+    SchedulerOracle._steer = mined  # type: ignore[method-assign]
+
+
+def in_losers_first_epoch(arrive: Method) -> None:
+    """The loser has another's state, and has trained three batches on it."""
+    begun: list[int] = []
+
+    def on_epoch_begin(self: Any, trial: Any, model: Any, epoch: int, logs: Any = None) -> None:
+        begun[:] = [epoch]
+
+    def on_batch_end(self: Any, trial: Any, model: Any, batch: int, logs: Any = None) -> None:
+        if exploits(trial) and begun == [trial.hyperparameters.values[INITIAL_EPOCH]] and batch == 2:
+            arrive()
+
+    CountingPBTTuner.on_epoch_begin = on_epoch_begin  # type: ignore[method-assign]
+    CountingPBTTuner.on_batch_end = on_batch_end  # type: ignore[method-assign]
+
+
 POINTS: dict[str, Method] = {
+    "after-exploit": after_exploit,
+    "before-restore": lambda arrive: before(Segment, "_taken_over", arrive),
+    "after-restore": lambda arrive: before(kt_ext.tuners.segment, "reseeded", arrive),
+    "loser-first-epoch": in_losers_first_epoch,
     "after-ask": after_ask,
     "checkpoint-write": in_checkpoint,
     "between-checkpoint-and-report": lambda arrive: before(SegmentTuner, "report", arrive),
@@ -222,7 +285,7 @@ def _exit_after(request: dict[str, Any]) -> None:
         output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        search(request["start"], request["point"])
+        search(request["start"], request["point"], request["kind"])
         code = 0
     except BaseException:  # whatever it was, this copy of the server must not go on serving
         traceback.print_exc()

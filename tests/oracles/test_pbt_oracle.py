@@ -12,7 +12,7 @@ import kt_ext
 from kt_ext.oracles import PBTOracle
 from kt_ext.oracles.hyperparameters import SCHEDULE
 from kt_ext.oracles.lineage import lineage_rows, schedule_from
-from kt_ext.schedulers import PBT, Perturb
+from kt_ext.schedulers import PBT, AdaptivePerturb, Perturb
 
 
 def space() -> keras_tuner.HyperParameters:
@@ -55,7 +55,7 @@ def test_arguments():
         population_size=5, max_epochs=30, perturbation_interval=3, burn_in=6, quantile_fraction=0.5, exploit="ttest",
         synchronous=True, resample_probability=0.5, perturbation_factors=(0.5, 2.0), mutable=["rate"],
     ).scheduler  # fmt: skip
-    explorer = Perturb((0.5, 2.0), 0.5, ["rate"])
+    explorer = AdaptivePerturb((0.5, 2.0), 0.5, ["rate"])
     assert made.state() == PBT(5, 30, 3, 6, 0.5, "ttest", True, explorer).state()
 
 
@@ -151,3 +151,10 @@ def test_a_directory_remembers(tmp_path):
     other = in_directory(resample_probability=0.5)
     with pytest.raises(ValueError, match=r"explorer.*0\.25.*0\.5"):
         other.reload()
+
+
+def test_an_explorer_of_ones_own():
+    made = oracle(explorer=Perturb((0.9, 1.1), 0.0)).scheduler
+    assert made.state()["configuration"]["explorer"]["explorer"] == "Perturb"
+    with pytest.raises(ValueError, match=r"has its own settings; give resample_probability"):
+        oracle(explorer=Perturb(), mutable=["rate"])

@@ -10,7 +10,6 @@ import kt_ext
 from kt_ext.schedules import Constant, CosineDecay, ExponentialDecay, PiecewiseConstant, ReduceOnPlateau, Warmup, attach
 from kt_ext.training.checkpoints import CheckpointStore
 from kt_ext.training.live import install
-from kt_ext.training.signature import signature
 from kt_ext.training.state import get_state, set_state
 
 BASE = 0.5

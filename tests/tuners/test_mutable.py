@@ -83,20 +83,27 @@ def test_only_the_named_change(tmp_path):
 
 def build_marked(hp: Any) -> keras.Model:
     return small_model(
-        units=kt_ext.mutable(hp.Int("units", 4, 8, step=4)),
+        units=hp.Int("units", 4, 8, step=4),
         learning_rate=kt_ext.mutable(hp.Float("learning_rate", 1e-4, 1e-1, sampling="log")),
         weight_decay=hp.Float("weight_decay", 1e-5, 1e-1, sampling="log"),
     )
 
 
 def test_marked(tmp_path):
-    """A mark on what shapes the model is of no effect: its values come with the donor's state."""
     tuner = population(build_marked, directory=str(tmp_path), max_epochs=4)
     searched(tuner)
     assert tuner.oracle.search.structural == ("units",)
     assert tuner.oracle.search.mutable == ("learning_rate",)
     (row,) = tuner.lineage()
     assert {n for n in row.new_values if row.new_values[n] != row.donor_values[n]} == {"learning_rate"}
+
+
+def test_a_mark_on_what_shapes_the_model(tmp_path):
+    def building(hp: Any) -> keras.Model:
+        return small_model(units=kt_ext.mutable(hp.Int("units", 4, 8, step=4)))
+
+    with pytest.raises(ValueError, match=r"mutable=\['units'\]: units changes the shapes"):
+        searched(population(building, directory=str(tmp_path)))
 
 
 def test_a_mark_is_the_value_itself():
