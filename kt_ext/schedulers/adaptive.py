@@ -16,6 +16,7 @@ from kt_ext.schedulers.checks import factors, integer, probability
 from kt_ext.schedulers.children import child_of, reflected
 from kt_ext.schedulers.perturb import kept
 
+DEFAULT_FACTORS = (0.8, 1.2)
 #: How many steps by the plain factors a search should have room for: 0.8 ** 64 is six decades.
 STEPS = 64
 #: The largest power to which the factors are raised.
@@ -40,8 +41,8 @@ class AdaptivePerturb(PacedExplorer):
     the paper; once the population agrees, a draw is no longer wasted on what has lost long ago. Unordered choices and
     booleans, which have no distances, are drawn as in the paper.
 
-    Where the search has fewer than 64 comparisons, n, the factors are raised to the power of 64 / n, at most 5, so that
-    a rate can fall as far in few long intervals as in many short ones.
+    Where the search has fewer than 64 comparisons, n, the default factors are raised to the power of 64 / n, at most 5,
+    so that a rate can fall as far in few long intervals as in many short ones. Other factors are taken as they are.
 
     A zero, which no factor moves, is drawn from the whole domain where a factor above 1 would raise it.
 
@@ -57,7 +58,7 @@ class AdaptivePerturb(PacedExplorer):
 
     def __init__(
         self,
-        perturbation_factors: Sequence[float] = (0.8, 1.2),
+        perturbation_factors: Sequence[float] = DEFAULT_FACTORS,
         resample_probability: float = 0.25,
         mutable: Iterable[str] | None = None,
         comparisons: int | None = None,
@@ -75,7 +76,9 @@ class AdaptivePerturb(PacedExplorer):
         assert run.restore is not None
         donor, epoch = run.restore.trial_id, run.restore.epoch
         values = history.values_at(donor, epoch)
-        power = min(max(1.0, STEPS / self.comparisons), MOST_POWER) if self.comparisons else 1.0
+        power = 1.0
+        if self.comparisons is not None and self.perturbation_factors == DEFAULT_FACTORS:
+            power = min(max(1.0, STEPS / self.comparisons), MOST_POWER)
         steps = [factor**power for factor in self.perturbation_factors]
         unit, spread = space.encode(values), spreads(history, space, epoch)
 

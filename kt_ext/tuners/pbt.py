@@ -74,7 +74,8 @@ class PBTTuner(PopulationTuner):
         burn_in: no comparison before this many epochs.
         quantile_fraction: the share of the members that take over, and of those they take from, in (0, 0.5].
         resample_probability: the probability that a value is drawn anew instead of perturbed.
-        perturbation_factors: what a number may be multiplied by; the result stays inside its own domain.
+        perturbation_factors: what a number may be multiplied by; the result stays inside its own domain. With few
+            comparisons the default steps further; see ``kt_ext.schedulers.AdaptivePerturb``.
         exploit: ``"truncation"``, ``"tournament"`` or ``"ttest"``; see ``kt_ext.schedulers.PBT``.
         mutable: names of the hyperparameters that may change in mid-training; None: all but those that shape the
             model's variables, found by building the model with different values. See also ``kt_ext.mutable``.

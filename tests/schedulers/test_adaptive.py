@@ -79,6 +79,11 @@ def test_few_comparisons_make_large_steps(comparisons, power):
     assert moved == {round(0.8**power, 9), round(1.2**power, 9)}
 
 
+def test_factors_of_ones_own_are_taken_as_they_are():
+    explorer = AdaptivePerturb((0.5, 2.0), resample_probability=0.0, comparisons=4)
+    assert {child["rate"] / 0.01 for child in children(explorer, rates(0.5, 0.9), RATE, 50)} == {0.5, 2.0}
+
+
 def test_a_zero_is_left_by_a_factor_above_one():
     space = Space([Parameter("x", Float(0, 1))])
     history = population((0.0, {"x": 0.0}), (1.0, {"x": 0.0}))

@@ -11,6 +11,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+import kt_ext
 from tuners.populations import by_merit, lineage, population, searched
 from tuners.searches import ONE_TRAIN_TRACE, Listed, all_epochs, build, counting, data, small_model
 
@@ -66,7 +67,8 @@ def test_a_best_epoch_before_another_architecture(tmp_path):
     assert lineage(tuner) == [(2, "0", "1")]
     trial = tuner.oracle.trials["0"]
     assert (trial.score, trial.best_step) == (5.0, 1)
-    assert trial.hyperparameters.get("units") == 12
+    assert trial.hyperparameters.get("units") == 4
+    assert tuner.oracle.search.history.values(0)["units"] == 12
     best = tuner.load_model(trial)
     assert best.layers[0].units == 4
     assert float(best.optimizer.learning_rate) == pytest.approx(0.01)
@@ -141,7 +143,8 @@ class Batches(keras_tuner.HyperModel):
 
 def test_a_batch_size_of_fit(tmp_path):
     """It shows after the first build only; a takeover's next fit uses the new one."""
-    tuner = population(Batches(), directory=str(tmp_path), max_epochs=6, resample_probability=1.0)
+    explorer = kt_ext.schedulers.Perturb(resample_probability=1.0)
+    tuner = population(Batches(), directory=str(tmp_path), max_epochs=6, explorer=explorer)
     watcher = searched(tuner)
     changed = 0
     for begin, batches in zip(watcher.begins, watcher.batches, strict=True):
