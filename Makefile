@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(PYTHON) examples/digits_asha.py
 
 test: $(INSTALLED)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .

@@ -87,6 +87,7 @@ def test_a_killed_population_goes_on_as_if_nothing_had_happened(
     assert trained_again(directory) == trained_twice
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_of_an_exploit(server: SearchServer, unbroken: Path, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     for point in (

@@ -96,6 +96,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     assert ("torn by a kill" in ended.output) == point.startswith("journal-line")
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(server: SearchServer, unbroken: Path, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     for point in (

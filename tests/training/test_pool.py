@@ -91,7 +91,12 @@ TRIALS = [
 
 
 @pytest.mark.parametrize(
-    ("compile_args", "trials"), [({}, 5), ({"jit_compile": True}, 3), ({"steps_per_execution": 2}, 3)], ids=str
+    ("compile_args", "trials"),
+    [
+        pytest.param({}, 5, id="plain"),
+        pytest.param({"jit_compile": True}, 3, id="jit", marks=pytest.mark.slow),
+        pytest.param({"steps_per_execution": 2}, 3, id="steps_per_execution"),
+    ],
 )
 def test_trials_on_one_traced_model(compile_args: dict[str, Any], trials: int, traces: dict[str, int]) -> None:
     xla = compile_args.get("jit_compile", not TENSORFLOW)

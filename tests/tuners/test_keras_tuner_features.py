@@ -306,7 +306,7 @@ def of_a_subclass(hp: Any) -> keras.Model:
     "build_model",
     [
         pytest.param(without_input, marks=pytest.mark.slow, id="no input layer"),
-        pytest.param(of_a_subclass, id="subclass"),
+        pytest.param(of_a_subclass, marks=pytest.mark.slow, id="subclass"),
     ],
 )
 def test_models_without_an_input_shape(project, build_model):

@@ -43,6 +43,7 @@ def test_each_trial_has_its_own_initial_weights(unbroken):
     assert len({trial["loss"][0] for trial in epochs.values()}) == 9
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_as_if_never_ended(unbroken, tmp_path):
     """Ended between segments, inside one, and by the number of trials."""
     first = ended(tmp_path, max_total_epochs=4, max_trials=5)

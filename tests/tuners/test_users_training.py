@@ -139,7 +139,13 @@ class OwnLoop(keras_tuner.HyperModel):
         self.too_many = too_many
 
 
-@pytest.mark.parametrize("too_many", [0, 1], ids=["as told", "an epoch too many"])
+@pytest.mark.parametrize(
+    "too_many",
+    [
+        pytest.param(0, id="as told", marks=pytest.mark.slow),
+        pytest.param(1, id="an epoch too many"),
+    ],
+)
 def test_a_training_loop_of_ones_own(project, too_many):
     tuner = asha(OwnLoop(too_many), keras_tuner.Objective("size", "min"), **project)
     searched(tuner)
