@@ -161,9 +161,12 @@ class Search:
         """
         return self._apply_end({"e": "end", "trial": trial_id, "as": outcome})
 
-    def requeue_running(self) -> list[Event]:
-        """After a restart: what was running then is handed out again first, in the order of the trials' numbers."""
-        return [self.end(trial_id, QUEUED) for trial_id in sorted(self._running)]
+    def requeue_running(self, keep: Collection[int] = ()) -> list[Event]:
+        """After a restart: what was running then is handed out again first, in the order of the trials' numbers.
+
+        Those in ``keep`` stay with their workers.
+        """
+        return [self.end(trial_id, QUEUED) for trial_id in sorted(self._running.difference(keep))]
 
     # Replay
 

@@ -17,24 +17,21 @@ import keras_tuner
 
 from kt_ext.core.decision import Done, Run, Wait
 from kt_ext.core.scheduler import AbstractScheduler
-from kt_ext.core.search import DONE, FAILED, QUEUED, RUNNING, Search
+from kt_ext.core.search import QUEUED, RUNNING, Search
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.core.space import Space
 from kt_ext.oracles.budget import Budget
-from kt_ext.oracles.hyperparameters import (
-    KEEP,
-    SCHEDULE,
-    to_space,
-)
+from kt_ext.oracles.handouts import HandOuts
+from kt_ext.oracles.hyperparameters import to_space
+from kt_ext.oracles.leaving import LeavingOracle
 from kt_ext.oracles.objective import ObjectiveReader
-from kt_ext.oracles.orders import InstructingOracle
 from kt_ext.oracles.progress import Progress
 from kt_ext.oracles.recorded import exclusive
 from kt_ext.oracles.trials import Status, Trial, new_trial, record_metrics, reply, score
 from kt_ext.searchers import make_searcher
 
 
-class SchedulerOracle(InstructingOracle):
+class SchedulerOracle(LeavingOracle):
     """A Keras Tuner oracle that decides with a scheduler (who runs, how long) and a searcher (which values).
 
     It keeps a journal in the project directory: every decision is on disk before it is acted on, and a search that was
@@ -53,6 +50,9 @@ class SchedulerOracle(InstructingOracle):
 
     Attributes:
         stop_reason: why the search ended, None while it goes on.
+        handed_out: who was given each trial, and how often.
+        adopt_running: whether trials that were running when the search was interrupted stay with their workers, which
+            outlived it, rather than being handed out again. To be set before the first decision.
         best: the best minimised objective so far, ``inf`` without one.
         asked_for: the search space as the hypermodel asked for it before the first trial.
 
@@ -96,6 +96,7 @@ class SchedulerOracle(InstructingOracle):
         self.reader = ObjectiveReader(self.objective)
         self.budget = Budget(max_total_epochs, max_seconds, target, self.reader.maximise)
         self.stop_reason: str | None = None
+        self.adopt_running = False
         self.given_seed = None if seed is None else int(seed)
         self.asked_for: keras_tuner.HyperParameters | None = None
         self._given_searcher = searcher
@@ -111,6 +112,7 @@ class SchedulerOracle(InstructingOracle):
     def _clear(self) -> None:
         """No trials, nothing decided."""
         self._forget_writing()
+        self.handed_out = HandOuts()
         self.search = Search(copy.deepcopy(self._pristine), self.searcher, self.seed)
         self.trials: dict[str, Trial] = {}
         self.ongoing_trials: dict[str, Trial] = {}
@@ -161,7 +163,7 @@ class SchedulerOracle(InstructingOracle):
                     self._append(self.search.end(postponed.trial_id, QUEUED))
                 self._decided.clear()
                 return self._dismiss(tuner_id)
-            decision = self._decide()
+            decision = self._decide(tuner_id)
             if isinstance(decision, Run):
                 trial = self._hand_out(decision)
                 self.ongoing_trials[tuner_id] = trial
@@ -214,6 +216,7 @@ class SchedulerOracle(InstructingOracle):
                 self._steer(trial, event.get("values"))
             if self._why_stop(in_flight=self._in_flight - 1) is not None:
                 self._interrupted.add(number)
+                self._append({"e": "interrupt", "trial": number})
                 return reply(trial, Status.STOPPED)
             self._say_what_to_keep(trial)
             return trial
@@ -227,7 +230,7 @@ class SchedulerOracle(InstructingOracle):
             StorageError: as in ``create_trial``.
         """
         self._check_in_step()
-        tuner_ids = [tuner_id for tuner_id, t in self.ongoing_trials.items() if t.trial_id == trial.trial_id]
+        tuner_ids = self._workers_of(trial.trial_id)
         if not tuner_ids or not self._takes_reports:
             return
         mine, number = self.trials[trial.trial_id], int(trial.trial_id)
@@ -239,15 +242,7 @@ class SchedulerOracle(InstructingOracle):
                 self._leaving.remove(number)
             else:
                 self._leave(number, trial.status, trial.message)
-            self._finish(mine)
-            self._write_trial(mine)
-            self._display.on_trial_end(mine)
-            # Last: the chief leaves when nobody is at work any more.
-            for tuner_id in tuner_ids:
-                del self.ongoing_trials[tuner_id]
-            # The state grows with the journal: written whenever that has doubled, it costs O(1) for each line.
-            if self._files is not None and self._files.lines >= 2 * self._saved_lines + 50:
-                self.save()
+            self._let_go(mine, tuner_ids)
 
     @exclusive
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
@@ -270,18 +265,22 @@ class SchedulerOracle(InstructingOracle):
 
     # The steps of the three
 
-    def _decide(self) -> Run | Wait | Done:
+    def _decide(self, tuner_id: str) -> Run | Wait | Done:
         """What a free worker does, on record; a trial that pauses may be wanted before its worker has let go of it."""
         for postponed in self._decided:
             if postponed.trial_id not in self._leaving:
                 self._decided.remove(postponed)
+                self._append({"e": "given", "trial": postponed.trial_id, "worker": tuner_id})
+                self._sync()
                 return postponed
         while True:
             events, decision = self.search.ask(self.space)
+            is_free = isinstance(decision, Run) and decision.trial_id not in self._leaving
             for event in events:
-                self._append(event)
+                handed_out = event["e"] in ("ask", "again")
+                self._append({**event, "worker": tuner_id if is_free else None} if handed_out else event)
             self._sync()
-            if not isinstance(decision, Run) or decision.trial_id not in self._leaving:
+            if is_free or not isinstance(decision, Run):
                 return decision
             self._decided.append(decision)
 
@@ -332,58 +331,6 @@ class SchedulerOracle(InstructingOracle):
                 f"trial {self.name_of(number)} reported epoch {step} without epoch {skipped[0]}, where trials are "
                 "compared; report the objective at every epoch (validation_freq=1)"
             )
-
-    def _leave(self, number: int, status: str, message: str | None) -> None:
-        """A running trial came back without having been told to pause or stop."""
-        if number in self._interrupted:
-            self._interrupted.remove(number)
-            self._append(self.search.end(number, QUEUED))
-        elif status == Status.COMPLETED:
-            self._append(self.search.end(number, DONE))  # it ended itself, e.g. by a callback of the user's
-        elif status == Status.INVALID and self._attempts(number) < self.max_retries_per_trial:
-            self._run_times[self.name_of(number)] += 1
-            self._append({**self.search.end(number, QUEUED), "failed": message})
-        else:
-            self._run_times[self.name_of(number)] += 1
-            self._append({**self.search.end(number, FAILED), "failed": message})
-
-    def _attempts(self, number: int) -> int:
-        return self._run_times[self.name_of(number)]
-
-    def _finish(self, trial: Trial) -> None:
-        """Status and score of a trial that left its worker."""
-        number = int(trial.trial_id)
-        where = self.search.where[number]
-        self.score_trial(trial)
-        if where == FAILED:
-            trial.status = Status.FAILED
-            self._failures_in_a_row += 1
-        elif trial.score is not None:
-            # Keras Tuner leaves any other status out of its list of best trials, a paused one's score included.
-            trial.status = Status.COMPLETED
-        elif where == QUEUED:
-            trial.status = Status.INVALID  # it will be handed out again
-        else:
-            trial.status = Status.FAILED
-            trained = self.search.history.epochs_of(number) > 0
-            trial.message = (
-                f"{self.objective.name} was never finite: the training diverged"
-                if trained
-                else f"the trial ended without reporting {self.objective.name}"
-            )
-        if self.mutates and trial.score is not None:
-            values = trial.hyperparameters.values
-            values[SCHEDULE] = self.schedule(trial.trial_id).to_json()
-            if where == DONE:  # it needs its present values no more, but those that made its score
-                self._put_values(values, self.search.history.values_at(number, trial.best_step))
-                values.pop(KEEP, None)
-        if where == QUEUED:
-            return
-        if trial.status == Status.COMPLETED:
-            self._failures_in_a_row = 0
-        if trial.trial_id not in self._ended:
-            self._ended.add(trial.trial_id)
-            self.end_order.append(trial.trial_id)
 
     @property
     def failing(self) -> bool:

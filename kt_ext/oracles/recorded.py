@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from keras_tuner.engine import oracle as oracle_module
 
 from kt_ext.core.durable import StorageError
-from kt_ext.core.search import Event, Search
+from kt_ext.core.search import RUNNING, Event, Search
 from kt_ext.oracles import resume
 from kt_ext.oracles.clock import Stopwatch
+from kt_ext.oracles.handouts import HandOuts
 from kt_ext.oracles.progress import Progress
 from kt_ext.oracles.project import ProjectFiles, check_directory
 from kt_ext.oracles.trials import Trial, TrialFiles
@@ -44,7 +45,10 @@ class RecordedOracle(oracle_module.Oracle):
     """
 
     search: Search
+    handed_out: HandOuts
+    adopt_running: bool
     _display: Progress
+    _interrupted: set[int]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -76,6 +80,16 @@ class RecordedOracle(oracle_module.Oracle):
         """Whether this oracle leads the search: not before ``create_trial`` has taken the directory over."""
         return self._files is None or self._files.writing
 
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """Held while something is decided; whoever holds it sees no change between two looks."""
+        return self._exclusive
+
+    @exclusive
+    def begin(self) -> None:
+        """Take the project directory now, rather than at the first decision; raises what ``create_trial`` raises."""
+        self._begin_writing()
+
     def _begin_writing(self) -> None:
         """Take the project directory at the first decision, not before: reading results needs no lock."""
         self._check_in_step()
@@ -88,7 +102,9 @@ class RecordedOracle(oracle_module.Oracle):
         try:
             if self._files.lines:
                 resume.load(cast("SchedulerOracle", self))
-                for event in self.search.requeue_running():
+                kept = self._adopt() if self.adopt_running else set()
+                self._interrupted &= kept
+                for event in self.search.requeue_running(kept):
                     self._append(event)
                 self._display.on_resume()
             else:
@@ -96,6 +112,19 @@ class RecordedOracle(oracle_module.Oracle):
         except BaseException:
             self._files.close()
             raise
+
+    def _adopt(self) -> set[int]:
+        """Give running trials back to their workers; returns the numbers of those whose worker is on record."""
+        kept = set()
+        for trial in self.trials.values():
+            number = int(trial.trial_id)
+            worker = self.handed_out.worker(number)
+            is_out = self.search.where[number] == RUNNING and not self.handed_out.is_postponed(number)
+            if is_out and worker is not None:
+                self.ongoing_trials[worker] = trial
+                self.tuner_ids.add(worker)
+                kept.add(number)
+        return kept
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -122,6 +151,7 @@ class RecordedOracle(oracle_module.Oracle):
     def _append(self, event: Event) -> None:
         if self._files is not None:
             self._files.append(event)
+        self.handed_out.note(event)
 
     def _sync(self) -> None:
         if self._files is not None:

@@ -46,6 +46,8 @@ def state(oracle: SchedulerOracle) -> dict[str, Any]:
         "trials": {trial_id: trials.state_of(trial) for trial_id, trial in oracle.trials.items()},
         "end_order": oracle.end_order,
         "run_times": dict(oracle._run_times),
+        "handed_out": oracle.handed_out.state(),
+        "interrupted": sorted(oracle._interrupted),
         "best": oracle.best,
         "lines": oracle.files.lines,
     }
@@ -152,12 +154,19 @@ def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
     oracle.end_order = list(snapshot["end_order"])
     oracle._ended = set(oracle.end_order)
     oracle._run_times.update(snapshot["run_times"])
+    if "handed_out" in snapshot:  # earlier versions did not write it
+        oracle.handed_out.load_state(snapshot["handed_out"])
+        oracle._interrupted = set(snapshot["interrupted"])
     oracle.best = snapshot["best"]
     oracle._saved_lines = snapshot["lines"]
+    for trial_id, trial in oracle.trials.items():
+        if trial.status == trials.Status.RUNNING and oracle.search.where[int(trial_id)] != RUNNING:
+            oracle._finish(trial)  # its worker was told to stop, and had not said that it did
 
 
 def _apply(oracle: SchedulerOracle, event: Event) -> None:
     kind = event["e"]
+    oracle.handed_out.note(event)
     if kind == "space":
         entries = from_entries(event["entries"])
         oracle.hyperparameters.merge(entries.space)
@@ -167,8 +176,11 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
         oracle.search.history.amend(event["trial"], event["values"])
         oracle.trials[oracle.name_of(event["trial"])].hyperparameters.values.update(event["values"])
         return
+    if kind == "interrupt":
+        oracle._interrupted.add(event["trial"])
+        return
     oracle.search.replay(event)
-    if kind in ("exhaust", "declare"):
+    if kind in ("exhaust", "declare", "given"):
         return
     trial_id = oracle.name_of(event["trial"])
     if kind == "ask" and trial_id not in oracle.trials:
@@ -181,6 +193,10 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
     if "failed" in event:
         oracle._run_times[trial_id] += 1
         trial.message = event["failed"]
+    elif "lost" in event:
+        trial.message = event["lost"]
+    if kind == "end":
+        oracle._interrupted.discard(event["trial"])
     if kind in ("ask", "again") or event.keys() & {"until", "restore", "values"}:
         oracle._steer(trial, event.get("values"))
     if oracle.search.where[event["trial"]] == RUNNING:
