@@ -1,4 +1,4 @@
-"""Checkpoints of one trial as files: written atomically, checked when read, and never executed.
+"""Checkpoints of one trial as files or objects: written as a whole, checked when read, and never executed.
 
 The format is our own and small, after safetensors. Everything is little-endian; the header and each array are filled up
 to a multiple of 64 bytes, an array's checksum covers its filling, and its offset counts from the end of the header.
@@ -22,23 +22,19 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
-import socket
 import struct
-import time
 import zlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from kt_ext.core.durable import storage_errors, sync_directory
+from kt_ext.core.durable import storage_errors
 from kt_ext.training.recent import RecentFiles
+from kt_ext.training.storage import LocalFiles, Place, Unreadable, storage_at
 
 _log = logging.getLogger("kt_ext")
 _MAGIC = b"kt_ext\r\n"
@@ -49,10 +45,6 @@ _LENGTH = struct.Struct("<Q")
 _NUMPY_DTYPE = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)")
 _ML_DTYPE = re.compile(r"bfloat16|(float|int|uint)\d(_\w+)?|b?complex32")
 _FILE = re.compile(r"epoch-(\d{5,})\.ckpt")
-_TEMPORARY = re.compile(r"\.epoch-\d{5,}\.ckpt\.(?P<host>.+)\.(?P<pid>\d+)\.(?P<token>[0-9a-f]{8})\.tmp")
-_HOST = re.sub(r"[^\w-]", "_", socket.gethostname())
-_TOKEN = os.urandom(4).hex()  # a restarted container often gets its old process id again
-_LONGEST_SAVE_SECONDS = 24 * 3600  # whether a writer on another host lives cannot be seen; none takes a day
 
 
 @dataclass(frozen=True)
@@ -84,19 +76,24 @@ class CheckpointDamaged(Exception):
 
 
 class CheckpointStore:
-    """Checkpoints of one trial in one directory: ``epoch-00003.ckpt`` holds the state after three epochs.
+    """Checkpoints of one trial in one place: ``epoch-00003.ckpt`` holds the state after three epochs.
 
-    A checkpoint is there completely or not at all, wherever the writer is killed. Several processes may read while one
-    writes.
+    On a file system a checkpoint is there completely or not at all, wherever the writer is killed; on an object store
+    half of one is found out when it is read. Several processes may read while one writes.
 
     Args:
-        directory: where the files are; made at the first ``save``.
-        recent: keeps what was saved last in memory, so that it need not be read; None reads the files.
+        directory: where they are, a path or an address such as ``gs://bucket/run``; made at the first ``save``.
+        recent: keeps what was saved last in memory, so that it need not be read; None reads the files. An address is
+            always read: not every object store can tell whether another process has put the object anew.
+
+    Raises:
+        ImportError, ValueError, StorageError: the address cannot be used; see ``kt_ext.training.storage.Objects``.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], recent: RecentFiles | None = None) -> None:
-        self.directory = Path(directory)
-        self._recent = RecentFiles(max_bytes=0) if recent is None else recent
+    def __init__(self, directory: Place, recent: RecentFiles | None = None) -> None:
+        self._storage = storage_at(directory)
+        self.directory = self._storage.place
+        self._recent = recent if isinstance(self._storage, LocalFiles) else None
         self._reported: set[int] = set()
 
     def save(self, epoch: int, state: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -109,27 +106,19 @@ class CheckpointStore:
             meta: a JSON object.
 
         Raises:
-            StorageError: the disk is full, read-only or broken. No partial file stays behind.
+            StorageError: the disk is full, read-only or broken, or the object store refuses. On a disk no partial file
+                stays behind.
             TypeError: an array is of objects or text, or ``meta`` is not JSON.
         """
-        path = self._path(_validated_epoch(epoch))
+        name = _name(_validated_epoch(epoch))
         arrays = {name: np.asarray(value) for name, value in state.items()}
         header = {"epoch": int(epoch), "meta": dict(meta), "arrays": _layout(arrays)}
-        temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{_TOKEN}.tmp")
-        with storage_errors("save", path):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(temporary, "wb") as file:
-                    _write(file, header, arrays)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            finally:
-                with suppress(OSError):  # gone after the rename; on a broken disk ``keep`` removes it later
-                    temporary.unlink()
-            sync_directory(self.directory)
+        self._storage.write(name, lambda file: _write(file, header, arrays))
+        if self._recent is not None:
+            path = Path(self._storage.path(name))
             nbytes = sum(array.nbytes for array in arrays.values())
-            self._recent.put(path, Checkpoint(int(epoch), arrays, json.loads(json.dumps(meta))), nbytes)
+            with storage_errors("save", path):
+                self._recent.put(path, Checkpoint(int(epoch), arrays, json.loads(json.dumps(meta))), nbytes)
         self._reported.discard(epoch)
 
     def load(self, epoch: int) -> Checkpoint:
@@ -138,18 +127,19 @@ class CheckpointStore:
         Raises:
             FileNotFoundError: there is none.
             CheckpointDamaged: the file is not what was written.
+            StorageError: the object store does not answer.
         """
-        path = self._path(_validated_epoch(epoch))
-        recent = self._recent.get(path)
+        name = _name(_validated_epoch(epoch))
+        path = self._storage.path(name)
+        recent = self._recent.get(Path(path)) if self._recent is not None else None
         if recent is not None:
             return recent
-        with open(path, "rb", buffering=0) as file:
-            try:
-                checkpoint = _read(file, str(path))
-            except OSError as error:  # a bad sector is damage like any other
-                raise CheckpointDamaged(str(path), file.tell(), None, f"unreadable: {error.strerror}") from error
+        try:
+            checkpoint = _read(self._storage.read(name), path)
+        except Unreadable as error:  # damage like any other
+            raise CheckpointDamaged(path, error.offset, None, error.reason) from error
         if checkpoint.epoch != epoch:
-            raise CheckpointDamaged(str(path), _FIXED.size, None, f"this is the checkpoint of epoch {checkpoint.epoch}")
+            raise CheckpointDamaged(path, _FIXED.size, None, f"this is the checkpoint of epoch {checkpoint.epoch}")
         return checkpoint
 
     def latest(self, at_most: int | None = None) -> Checkpoint | None:
@@ -172,7 +162,7 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs that have a checkpoint, good or damaged, ascending."""
-        return sorted(int(match[1]) for name in self._names() if (match := _FILE.fullmatch(name)))
+        return sorted(int(match[1]) for name in self._storage.names() if (match := _FILE.fullmatch(name)))
 
     def keep(self, epochs: Iterable[int]) -> None:
         """Remove all checkpoints but these, and what writers that were killed have left.
@@ -180,22 +170,16 @@ class CheckpointStore:
         Raises:
             StorageError: a file cannot be removed.
         """
-        kept = {self._path(_validated_epoch(epoch)).name for epoch in epochs}
-        for name in self._names():
-            path = self.directory / name
-            if (_FILE.fullmatch(name) and name not in kept) or _is_abandoned(path):
-                self._recent.drop(path)
-                with storage_errors("remove", path):
-                    path.unlink(missing_ok=True)
+        kept = {_name(_validated_epoch(epoch)) for epoch in epochs}
+        for name in self._storage.names():
+            if (_FILE.fullmatch(name) and name not in kept) or self._storage.is_abandoned(name):
+                if self._recent is not None:
+                    self._recent.drop(Path(self._storage.path(name)))
+                self._storage.remove(name)
 
-    def _path(self, epoch: int) -> Path:
-        return self.directory / f"epoch-{epoch:05d}.ckpt"
 
-    def _names(self) -> list[str]:
-        try:
-            return os.listdir(self.directory)
-        except FileNotFoundError:
-            return []
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch:05d}.ckpt"
 
 
 def _validated_epoch(epoch: int) -> int:
@@ -235,13 +219,9 @@ def _write(file: BinaryIO, header: dict[str, Any], arrays: Mapping[str, np.ndarr
     file.write(encoded)
 
 
-def _read(file: FileIO, path: str) -> Checkpoint:
-    # One block for all arrays: the memory of a hundred small ones costs three times as much to get.
-    size = os.fstat(file.fileno()).st_size
-    block = np.empty(size, np.uint8)
-    data = block.data
-    if not _fill(file, data):
-        raise CheckpointDamaged(path, 0, None, "the file became shorter while it was read")
+def _read(block: np.ndarray, path: str) -> Checkpoint:
+    """The checkpoint in ``block``, shape (size,), uint8, of which its arrays are views."""
+    data, size = block.data, len(block)
     header, data_start = _header_of(data, path)
     state: dict[str, np.ndarray] = {}
     end = data_start
@@ -317,35 +297,3 @@ def _bytes_of(array: np.ndarray) -> memoryview:
     """The array's memory, shape (nbytes,), little-endian in C order; a view wherever it already is."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return np.ascontiguousarray(native).reshape(-1).view(np.uint8).data
-
-
-def _fill(file: FileIO, data: memoryview) -> bool:
-    """Read until ``data`` is full; False if the file ends before. One call of the system gives 2 GiB at most."""
-    while len(data):
-        count = file.readinto(data)
-        if not count:
-            return False
-        data = data[count:]
-    return True
-
-
-def _is_abandoned(path: Path) -> bool:
-    """Whether this is the temporary file of a writer that is no more."""
-    match = _TEMPORARY.fullmatch(path.name)
-    if match is None:
-        return False
-    if match["host"] != _HOST or os.name == "nt":  # on Windows os.kill(pid, 0) is no question, it is Ctrl-C
-        try:
-            return time.time() - path.stat().st_mtime > _LONGEST_SAVE_SECONDS
-        except FileNotFoundError:
-            return False
-    pid = int(match["pid"])
-    if pid == os.getpid():
-        return match["token"] != _TOKEN
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

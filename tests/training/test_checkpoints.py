@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from bad_disks import file_size_limit, read_only, tiny_disk
 from core_process import start
 from kt_ext.core.durable import StorageError
-from kt_ext.training import checkpoints
+from kt_ext.training import checkpoints, storage
 from kt_ext.training.checkpoints import CheckpointDamaged, CheckpointStore
 
 NATIVE = [
@@ -230,6 +231,21 @@ def test_a_pickle_is_refused_and_not_run(tmp_path, prefix):
         CheckpointStore(tmp_path).load(1)
 
 
+def test_a_keras_archive_with_a_lambda_layer_is_refused_and_not_run(tmp_path):
+    import keras
+
+    touched = str(tmp_path / "touched")
+    touch = keras.layers.Lambda(lambda x: (__import__("pathlib").Path(touched).touch(), x)[1])
+    keras.Sequential([keras.layers.Input((1,)), touch]).save(tmp_path / "model.keras")
+    os.unlink(touched)
+    shutil.copy(tmp_path / "model.keras", tmp_path / "epoch-00001.ckpt")
+    with pytest.raises(CheckpointDamaged):
+        CheckpointStore(tmp_path).load(1)
+    assert not os.path.exists(touched)
+    keras.saving.load_model(tmp_path / "model.keras", safe_mode=False)
+    assert os.path.exists(touched)  # it would have run
+
+
 def forged(directory: Path, header: object, data: bytes = b"") -> CheckpointStore:
     """A checkpoint of epoch 1 with a sound checksum over any header."""
     encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
@@ -321,7 +337,7 @@ def test_keep_removes_the_others_and_what_dead_writers_left(tmp_path):
     store = store_with(tmp_path, 1, 2, 3, 4)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host, token = checkpoints._HOST, checkpoints._TOKEN
+    host, token = storage._HOST, storage._TOKEN
 
     def leftover(host: str, pid: int, token: str, age_seconds: int = 0) -> str:
         path = tmp_path / f".epoch-00009.ckpt.{host}.{pid}.{token}.tmp"
