@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import gc
 import inspect
+import logging
 import math
 import os
 import sys
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import keras_tuner
@@ -24,6 +26,8 @@ from keras_tuner.src.engine import tuner_utils
 from kt_ext.core.durable import StorageError
 from kt_ext.core.lock import ProjectLock
 from kt_ext.core.search import DONE, FAILED
+from kt_ext.execution import ChiefClient, ChiefError, LostTrial, slurm
+from kt_ext.execution.gpus import visible_gpus
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import EPOCHS, take_orders
 from kt_ext.oracles.objective import ObjectiveReader
@@ -34,11 +38,15 @@ from kt_ext.training.data import ResumableData
 from kt_ext.training.distribution import make_strategy
 from kt_ext.training.recent import RecentFiles
 from kt_ext.training.session import clear_session
+from kt_ext.tuners import remote
+from kt_ext.tuners.checkpoint_place import CheckpointPlace
 from kt_ext.tuners.models import TrialModels
 from kt_ext.tuners.mutable import find_mutable
+from kt_ext.tuners.placement import Placement
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
 
 Status = trial_module.TrialStatus
+_log = logging.getLogger("kt_ext")
 
 _ORACLE_ARGUMENTS = frozenset(
     name for name, p in inspect.signature(SchedulerOracle.__init__).parameters.items() if p.kind is p.KEYWORD_ONLY
@@ -63,14 +71,34 @@ class SegmentTuner(keras_tuner.Tuner):
         max_model_size, optimizer, loss, metrics, directory, project_name, logger, tuner_id, overwrite,
             executions_per_trial: as in ``keras_tuner.Tuner``.
         distribution_strategy: a ``tf.distribute.Strategy`` under which models are built and trained, or a function
-            without arguments that makes one, called once, here. On JAX call ``keras.distribution.set_distribution``
-            before the search instead.
+            without arguments that makes one, called once, here or in each worker process, which get a function only.
+            On JAX call ``keras.distribution.set_distribution`` before the search instead.
         share_models: whether trials of equal architecture share a compiled model; off, each is built and traced anew.
+        executor: where trials are trained: ``"serial"`` (in this process), ``"process"`` (worker processes of this
+            machine), ``"ray"`` (actors of a Ray cluster, or of a local Ray), ``"grpc"`` (this process is the chief or
+            a worker by Keras Tuner's ``KERASTUNER_`` variables), ``"slurm"`` (by Slurm's, of a step with several
+            tasks), or ``"auto"``: what the environment says, else ``"process"`` where there are several GPUs or
+            ``workers`` is given, else ``"serial"``.
+        workers: how many train at once: a number, or ``"gpus"``, as None, for as many as the GPUs have room for.
+        gpus_per_worker: 1, 2, ..., a share such as 0.5, or 0 for none; None: 1 where there are GPUs.
+        lease_seconds: a worker that was silent for so long has lost its trial, which goes on elsewhere.
+        heartbeat_seconds: how often workers say that they are there.
+        trial_timeout: a trial without a report for so many seconds has failed, and its process is replaced.
+        checkpoint_directory: where checkpoints are written instead of into the project directory: a path, or an address
+            of an object store such as ``"gs://bucket/run"``, for which fsspec and the store's package are needed.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or the directory holds a search begun with other settings.
+        ImportError, StorageError: ``checkpoint_directory`` cannot be used.
         ProjectLocked: ``overwrite=True`` while another process searches in this directory.
     """
+
+    made_with: tuple[tuple[Any, ...], dict[str, Any]]  # the arguments of the constructor, of a subclass's too
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> SegmentTuner:
+        self = super().__new__(cls)
+        self.made_with = (args, kwargs)
+        return self
 
     def __init__(
         self,
@@ -89,6 +117,13 @@ class SegmentTuner(keras_tuner.Tuner):
         overwrite: bool = False,
         executions_per_trial: int = 1,
         share_models: bool = True,
+        executor: str = "auto",
+        workers: int | Literal["gpus"] | None = None,
+        gpus_per_worker: float | None = None,
+        lease_seconds: float = 30.0,
+        heartbeat_seconds: float = 5.0,
+        trial_timeout: float | None = None,
+        checkpoint_directory: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(oracle, SchedulerOracle):
@@ -115,10 +150,25 @@ class SegmentTuner(keras_tuner.Tuner):
                 f"executions_per_trial={executions_per_trial}: executions run one after the other, so a scheduler that "
                 "stops trials in flight would decide after all but one have run in full; use variant='promotion' or 1"
             )
-        # A worker never removes what the chief and the other workers have written.
-        overwrite = overwrite and not self._is_worker()
+        self.placement = Placement(executor, workers, gpus_per_worker, lease_seconds, heartbeat_seconds, trial_timeout)
+        self.executor = self.placement.chosen(os.environ, visible_gpus)
+        if self.executor == "slurm":
+            slurm.join(Path(directory or ".") / (project_name or "untitled_project"))
+        elif self.executor in ("process", "ray"):
+            remote.check_strategy(distribution_strategy)
+            distribution_strategy = None
+            # This process builds models too, and leaves the GPUs' memory to the workers.
+            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        # A worker never removes what the chief and the other workers have written, nor a job that is to go on.
+        overwrite = overwrite and not self._is_worker() and not slurm.restarted(os.environ)
+        self.checkpoints: CheckpointPlace | None = None
+        if checkpoint_directory is not None:
+            self.checkpoints = CheckpointPlace(checkpoint_directory, project_name or "untitled_project")
         if overwrite:
             _check_free(Path(directory or ".") / (project_name or "untitled_project"))
+            if self.checkpoints is not None:
+                self.checkpoints.clear()
         self._own_oracle = oracle
         self.models = TrialModels(share_models)
         self.recent = RecentFiles()
@@ -138,12 +188,15 @@ class SegmentTuner(keras_tuner.Tuner):
             overwrite=overwrite,
             executions_per_trial=executions_per_trial,
         )
+        if self._is_worker():
+            self.oracle = ChiefClient(oracle)  # in place of Keras Tuner's
 
     def _populate_initial_space(self) -> None:
+        if self._is_worker():
+            return  # the chief tells it
         super()._populate_initial_space()
         # Keras Tuner reloads only where a tuner's file is; a search that was killed early left just its journal.
-        if not self._is_worker():
-            self._own_oracle.reload()
+        self._own_oracle.reload()
 
     def reload(self) -> None:
         """Take over the search in the project directory; raises ValueError where the settings have changed since."""
@@ -151,16 +204,26 @@ class SegmentTuner(keras_tuner.Tuner):
 
     # The search
 
-    def search(self, *fit_args: Any, verbose: int | str = 1, **fit_kwargs: Any) -> None:
+    def search(
+        self,
+        *fit_args: Any,
+        verbose: int | str = 1,
+        data_fn: Callable[[], Mapping[str, Any]] | None = None,
+        **fit_kwargs: Any,
+    ) -> None:
         """Search for the best hyperparameters, or go on with a search that was interrupted.
 
         Args:
             *fit_args, **fit_kwargs: what ``model.fit`` takes, except ``epochs`` and ``initial_epoch``.
             verbose: 0 is silent, 1 shows one line for each segment of a trial, 2 shows Keras's epochs too.
+            data_fn: makes further arguments of ``fit``, by name, in each process that trains: for what cannot be sent
+                to one, such as a ``tf.data.Dataset``. E.g. ``lambda: {"x": dataset(), "validation_data": other()}``.
 
         Raises:
+            TypeError: an argument cannot be sent to a worker process.
             ValueError: ``epochs`` or ``initial_epoch`` is given.
-            RuntimeError: ``max_consecutive_failed_trials`` trials in a row failed.
+            StorageError: ``checkpoint_directory`` cannot be written to, before anything is trained.
+            RuntimeError: ``max_consecutive_failed_trials`` trials in a row failed, or no worker process could train.
             ProjectLocked: another process searches in this directory.
         """
         for name in ("epochs", "initial_epoch"):
@@ -171,32 +234,50 @@ class SegmentTuner(keras_tuner.Tuner):
                 )
         verbose = 1 if verbose == "auto" else int(verbose)
         oracle = self._own_oracle
-        if oracle.mutates and not oracle.declared and not self._is_worker():
-            assert oracle.scheduler.explorer is not None
-            x = fit_args[0] if fit_args else fit_kwargs.get("x")
-            found = find_mutable(self, oracle.scheduler.explorer.mutable, x, verbose)
-            oracle.declare(found.structural, found.mutable)
-        if dist_utils.is_chief_oracle():
-            try:
-                super().search(*fit_args, verbose=verbose, **fit_kwargs)
-            finally:
-                oracle.finish()
-            self._prune()
-            self._raise_if_failing()
-            return
-        oracle.verbose = verbose
+        if self.checkpoints is not None:
+            self.checkpoints.prepare(begun=self._is_worker() or bool(oracle.trials))
+        if not self._is_worker():
+            self._declare(fit_args, fit_kwargs, data_fn, verbose)
+            oracle.verbose = verbose
         self._fit_verbose = 2 if verbose >= 2 else 0
-        self.on_search_begin()
+        if self._is_worker() and not isinstance(self.oracle, ChiefClient):
+            self.oracle = ChiefClient(oracle)  # another search after the first
+        leads = dist_utils.is_chief_oracle() or self.executor in ("process", "ray")
         try:
-            self._search_loop(fit_args, fit_kwargs)
+            if dist_utils.is_chief_oracle():
+                super().save()
+                remote.serve(self)
+            elif self.executor == "process":
+                remote.search_in_processes(self, fit_args, {**fit_kwargs, "verbose": verbose, "data_fn": data_fn})
+            elif self.executor == "ray":
+                remote.search_on_ray(self, fit_args, {**fit_kwargs, "verbose": verbose, "data_fn": data_fn})
+            else:
+                self.on_search_begin()
+                self._search_loop(fit_args, {**fit_kwargs, **remote.made(data_fn, fit_args, fit_kwargs)})
         finally:
             if not self._is_worker():
                 oracle.finish()
-        if not self._is_worker():
+            elif isinstance(self.oracle, ChiefClient):
+                self.oracle.close()
+                self.oracle = oracle
+        if self._is_worker():
+            oracle.reload()  # the chief is leaving: its results are in the project directory
+        else:
             self._prune()
             super().save()
-        self._raise_if_failing()
-        self.on_search_end()
+            self._raise_if_failing()
+        if not leads:
+            self.on_search_end()
+
+    def _declare(self, fit_args: Any, fit_kwargs: Mapping[str, Any], data_fn: Any, verbose: int) -> None:
+        """Find out once for each search which hyperparameters shape the model's variables, where that matters."""
+        oracle = self._own_oracle
+        if oracle.mutates and not oracle.declared:
+            assert oracle.scheduler.explorer is not None
+            given = {**fit_kwargs, **remote.made(data_fn, fit_args, fit_kwargs)}
+            x = fit_args[0] if fit_args else given.get("x")
+            found = find_mutable(self, oracle.scheduler.explorer.mutable, x, verbose)
+            oracle.declare(found.structural, found.mutable)
 
     def _search_loop(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         pause = 0.05  # seconds, longer the longer nothing is to do
@@ -210,9 +291,12 @@ class SegmentTuner(keras_tuner.Tuner):
                 pause = min(2 * pause, 2.0)
                 continue
             pause = 0.05
-            self.on_trial_begin(trial)
-            self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
-            self.on_trial_end(trial)
+            try:
+                self.on_trial_begin(trial)
+                self._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
+                self.on_trial_end(trial)
+            except LostTrial as lost:
+                _log.warning("trial %s is left to another worker: %s", trial.trial_id, lost)
 
     def _raise_if_failing(self) -> None:
         oracle = self._own_oracle
@@ -229,7 +313,7 @@ class SegmentTuner(keras_tuner.Tuner):
         try:
             self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status = Status.COMPLETED
-        except (errors.FatalError, StorageError):
+        except (errors.FatalError, StorageError, ChiefError, LostTrial):
             raise
         except EpochOutOfOrder as error:  # by a HyperModel.fit: the same for every trial
             raise errors.FatalValueError(str(error)) from error
@@ -237,7 +321,7 @@ class SegmentTuner(keras_tuner.Tuner):
             failed = isinstance(error, errors.FailedTrialError)
             trial.status = Status.FAILED if failed else Status.INVALID
             trial.message = traceback.format_exc()
-            if self._is_worker():  # Keras Tuner's messages carry no text to the chief
+            if self._is_worker():  # beside the log of this process, where one looks for it first
                 print(f"Trial {trial.trial_id} failed:\n{trial.message}", file=sys.stderr)
 
     def _run_and_update_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,7 @@ from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.training.callback import TuningCallback, restore_model
 from kt_ext.training.checkpoints import Checkpoint, CheckpointDamaged, CheckpointStore
 from kt_ext.training.seeds import reseeded
+from kt_ext.training.storage import joined
 
 if TYPE_CHECKING:
     from kt_ext.tuners.base import SegmentTuner
@@ -243,7 +243,11 @@ def has_own_fit(tuner: SegmentTuner) -> bool:
 
 def store_of(tuner: SegmentTuner, trial_id: str, execution: int) -> CheckpointStore:
     """The checkpoints of one execution of a trial."""
-    return CheckpointStore(os.path.join(tuner.get_trial_dir(trial_id), f"execution{execution}"), tuner.recent)
+    return CheckpointStore(joined(_checkpoints_of(tuner, trial_id), f"execution{execution}"), tuner.recent)
+
+
+def _checkpoints_of(tuner: SegmentTuner, trial_id: str) -> str:
+    return tuner.get_trial_dir(trial_id) if tuner.checkpoints is None else tuner.checkpoints.trial(trial_id)
 
 
 class Best(NamedTuple):
@@ -294,8 +298,8 @@ def load_best(tuner: SegmentTuner, trial: Any) -> keras.Model:
     best = best_checkpoint(tuner, trial)
     if best is None:
         raise FileNotFoundError(
-            f"trial {trial.trial_id} has no checkpoint in {tuner.get_trial_dir(trial.trial_id)}; it was never trained "
-            "for a whole epoch, or its files were removed: train get_best_hyperparameters()[0] anew"
+            f"trial {trial.trial_id} has no checkpoint in {_checkpoints_of(tuner, trial.trial_id)}; it was never "
+            "trained for a whole epoch, or its files were removed: train get_best_hyperparameters()[0] anew"
         )
     model = tuner._try_build(_hyperparameters_at(tuner, trial, best.checkpoint.epoch))
     restore_model(model, best.checkpoint)
