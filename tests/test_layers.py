@@ -22,10 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nas": {"core", "searchers"},
     "training": PURE,
     "oracles": PURE,
-    "tuners": {"oracles", "training"} | PURE,
-    "execution": {"tuners", "oracles", "training"} | PURE,
+    "execution": {"oracles"} | PURE,
+    "tuners": {"execution", "oracles", "training"} | PURE,
     "reports": {"tuners", "oracles", "training"} | PURE,
     "integrations": {"tuners", "oracles", "training"} | PURE,
+    "__main__": {"execution"},
 }
 # The third-party packages of the pure layers; the others may import what they need.
 LIBRARIES = {

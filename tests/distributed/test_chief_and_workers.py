@@ -146,7 +146,7 @@ def test_a_trial_goes_on_where_it_was_on_another_worker(asha: Cluster) -> None:
 
 def test_values_come_back_as_they_went(asha: Cluster) -> None:
     kinds = {event["e"] for event in asha.events}
-    assert kinds == {"search", "ask", "tell"}  # no "values": a worker's copy differed in nothing
+    assert kinds - {"given"} == {"search", "ask", "tell"}  # no "values": a worker's copy differed in nothing
     proposed = [event["values"] for event in asha.events if "values" in event]
     assert len(proposed) == 9
     for values in proposed:
