@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,6 +23,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in BACKEND_MARKERS:
             if item.get_closest_marker(marker) and backend != marker:
                 item.add_marker(pytest.mark.skip(reason=f"needs the {marker} backend, this is {backend}"))
+
+
+@pytest.fixture(autouse=True)
+def _files_of_killed_searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A kill closes files; a test that plays one leaves a search with its journal and its lock open."""
+    from kt_ext.core.journal import Journal
+    from kt_ext.core.lock import ProjectLock
+
+    opened: list[Any] = []
+    for cls in (Journal, ProjectLock):
+
+        def remembered(self: Any, *args: Any, _init: Any = cls.__init__, **kwargs: Any) -> None:
+            opened.append(self)
+            _init(self, *args, **kwargs)
+
+        monkeypatch.setattr(cls, "__init__", remembered)
+    yield
+    for one in opened:
+        if getattr(one, "_fd", -1) >= 0:
+            os.close(one._fd)
+            one._fd = -1
 
 
 class Digits(NamedTuple):
