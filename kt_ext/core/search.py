@@ -7,6 +7,7 @@ simulation and a restart share one path. Nothing here knows of Keras, disks or c
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -61,6 +62,13 @@ class Search:
     def running(self) -> int:
         """How many trials are with a worker."""
         return len(self._running)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the next free worker would be told that nothing is left to do. Decides nothing."""
+        if self._queue or self._running:
+            return False
+        return isinstance(copy.deepcopy(self.scheduler).suggest(self._random.at(self.number)), Done)
 
     def restore(self, trial_id: int) -> CheckpointRef | None:
         """The state that the trial goes on from: the one it was told to take, and its own as soon as it reports again.

@@ -11,6 +11,7 @@ from types import TracebackType
 import grpc
 
 from kt_ext.execution.credentials import Credentials, check_bind
+from kt_ext.execution.identity import search_of
 from kt_ext.execution.leases import Leases
 from kt_ext.execution.service import Service, TokenCheck
 from kt_ext.oracles import SchedulerOracle
@@ -71,6 +72,7 @@ class Chief:
         check_bind(host, credentials)
         self.oracle = oracle
         self.port = 0
+        self.search: str | None = None  # see ``search_of``
         self.heartbeat_seconds = float(heartbeat_seconds)
         self.on_hung: Callable[[str], None] | None = None
         #: Guards ``leases`` and wakes ``wait``. Never held while taking the oracle's lock.
@@ -95,12 +97,15 @@ class Chief:
         """
         self.oracle.adopt_running = self._adopt_running
         self.oracle.begin()
+        self.search = search_of(self.oracle)
         if self._adopt_running:
             # One that was between two trials looks for its chief for seconds, and the search may be over before.
             for worker in self.oracle.handed_out.workers():
                 self.leases.adopt(worker)
         for worker, trial in self.oracle.ongoing_trials.items():
             self.leases.adopt(worker, trial.trial_id, self.oracle.attempt(trial.trial_id))
+        if self.oracle.trials and self.oracle.is_over():
+            self.oracle.stop_reason = "it was over before this chief began"
         secured = self._credentials
         server = grpc.server(
             self._threads,
@@ -204,7 +209,7 @@ class Chief:
                     _log.warning("trial %s is given up: %s", trial_id, reason)
                     self.oracle.fail(trial_id, reason)
                     with self.changed:
-                        self.leases.take(worker, trial_id)
+                        self.leases.give_up(worker)
                     hung.append(worker)
         for worker in hung:
             if self.on_hung is not None:
@@ -240,6 +245,6 @@ class Chief:
 
     def _is_over(self) -> bool:
         with self.changed:
-            if len(self.leases):
+            if self.leases.awaited:
                 return False
         return self.oracle.stop_reason is not None and not self.oracle.ongoing_trials and self._failure is None

@@ -22,18 +22,23 @@ from kt_ext._version import __version__
 from kt_ext.execution import refusals, wire
 from kt_ext.execution.credentials import Credentials, from_environment
 from kt_ext.execution.errors import ChiefError
+from kt_ext.execution.identity import search_of
 
+_log = logging.getLogger("kt_ext")
 _log = logging.getLogger("kt_ext")
 PATIENCE = "KT_EXT_CHIEF_PATIENCE"
 _FIRST_PATIENCE_SECONDS, _PATIENCE_SECONDS = 3600.0, 600.0
 _DEADLINE_SECONDS = 10.0
 _GOODBYE_SECONDS = 2.0
+_SILENT_SECONDS = 10.0  # of waiting for a chief before that is said
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between tries
 # gRPC itself would wait up to two minutes before it looks for a chief again that was restarted.
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.max_receive_message_length", -1),
+    # It would obey http_proxy, even for the loopback address.
+    ("grpc.enable_http_proxy", 0),
 ]
 _AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
@@ -179,8 +184,12 @@ class ChiefClient:
         response, _ = self._call(self._stub.GetBestTrials, request)
         return [Trial.from_proto(trial) for trial in response.trials]
 
-    def close(self) -> None:
-        """Say good-bye, so that the chief need not wait for this worker. The next ``create_trial`` says hello again."""
+    def close(self, fatal: str | None = None) -> None:
+        """Say good-bye, so that the chief need not wait for this worker. The next ``create_trial`` says hello again.
+
+        Args:
+            fatal: an error that every worker would meet: the chief ends the search with it.
+        """
         if self._heart is None:
             return
         self._stop.set()
@@ -189,7 +198,8 @@ class ChiefClient:
         atexit.unregister(self.close)
         # Else it will be missed when its lease is over, or the chief is gone itself.
         with contextlib.suppress(grpc.RpcError):
-            self._say(b'{"do": "bye"}', timeout=_GOODBYE_SECONDS, metadata=self._metadata)
+            bye = {"do": "bye"} if fatal is None else {"do": "bye", "fatal": fatal[-wire.MESSAGE_BYTES :]}
+            self._say(json.dumps(bye).encode(), timeout=_GOODBYE_SECONDS, metadata=self._metadata)
 
     # How
 
@@ -202,7 +212,8 @@ class ChiefClient:
         began: float | None = None
         while True:
             try:
-                answer, _ = self._call(self._say, b'{"do": "hello"}')
+                hello = {"do": "hello", "search": search_of(self._oracle)}
+                answer, _ = self._call(self._say, json.dumps(hello).encode())
                 break
             except refusals.WorkerIdTaken as taken:
                 # Who had the id may be dead and not missed yet: for one lease that is more likely than a second one.
@@ -236,7 +247,7 @@ class ChiefClient:
         """The response and the call; tries again while the chief is away."""
         if self._refused is not None:
             raise self._refused
-        began, pause = time.monotonic(), _SHORTEST_PAUSE
+        began, pause, told = time.monotonic(), _SHORTEST_PAUSE, False
         patience = _patience(_PATIENCE_SECONDS if self._met else _FIRST_PATIENCE_SECONDS)
         while True:
             try:
@@ -254,6 +265,9 @@ class ChiefClient:
                         f"no chief at {self.address} for {patience:g} seconds ({error.details()}): start it, check "
                         f"KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, or raise {PATIENCE}"
                     ) from error
+                if not told and time.monotonic() - began > _SILENT_SECONDS:
+                    told = True
+                    _log.warning("waiting for the chief at %s: %s", self.address, error.details())
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

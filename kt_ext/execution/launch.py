@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -103,6 +104,12 @@ class Workers:
             elif hung:
                 slot.stop(_GRACE_SECONDS, by=signal.SIGUSR1)  # its log then says where it hung
                 self._replace(slot, "stopped because it made no progress")
+
+    def wait(self, seconds: float) -> None:
+        """Let the workers end by themselves, which have no more to do; returns after ``seconds`` at the latest."""
+        until = time.monotonic() + seconds
+        while any(slot.poll() is None for slot in self._slots.values()) and time.monotonic() < until:
+            time.sleep(0.02)
 
     def restart(self, worker_id: str) -> None:
         """Have the next ``check`` end this worker, which hangs, and start another; may be called from any thread."""

@@ -21,6 +21,7 @@ class Lease:
         trial_id: the trial that it trains, None without one.
         attempt: how often that trial had been handed out then.
         reported: when it last said something of that trial.
+        hangs: whether its trial was given up for want of reports: nobody waits for it.
     """
 
     session: str | None
@@ -28,6 +29,7 @@ class Lease:
     trial_id: str | None = None
     attempt: int = 0
     reported: float = 0.0
+    hangs: bool = False
 
 
 class Leases:
@@ -101,12 +103,24 @@ class Leases:
         lease = self._leases.get(worker)
         if lease is not None:
             lease.trial_id, lease.attempt, lease.reported = trial_id, attempt, self._clock()
+            lease.hangs = False
 
     def take(self, worker: str, trial_id: str) -> None:
         """The worker has this trial no more."""
         lease = self._leases.get(worker)
         if lease is not None and lease.trial_id == trial_id:
             lease.trial_id, lease.attempt = None, 0
+
+    def give_up(self, worker: str) -> None:
+        """The worker's trial hangs, and is taken from it; its heart may beat on."""
+        lease = self._leases.get(worker)
+        if lease is not None:
+            lease.trial_id, lease.attempt, lease.hangs = None, 0, True
+
+    @property
+    def awaited(self) -> int:
+        """How many workers are there, those that hang left out."""
+        return sum(not lease.hangs for lease in self._leases.values())
 
     def expired(self) -> list[str]:
         """Collect the workers that were silent for too long; their leases are gone."""

@@ -130,6 +130,12 @@ class RayWorkers:
                 ray.kill(actor)
                 self._replace(worker_id, "stopped because it made no progress", "see its log for where it hung")
 
+    def wait(self, seconds: float) -> None:
+        """Let the workers end by themselves, which have no more to do; returns after ``seconds`` at the latest."""
+        ends = [end for _, end in self._started.values()]
+        if ends:
+            ray.wait(ends, num_returns=len(ends), timeout=seconds)
+
     def restart(self, worker_id: str) -> None:
         """Have the next ``check`` end this worker, which hangs, and start another; may be called from any thread."""
         if (started := self._started.get(worker_id)) is not None:

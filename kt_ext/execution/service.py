@@ -193,6 +193,9 @@ class Service(protos.get_service_grpc().OracleServicer):  # type: ignore[misc]
         asked = json.loads(request)
         do = asked.get("do") if isinstance(asked, Mapping) else None
         if do == "hello":
+            if asked.get("search") not in (None, self.chief.search):
+                # Not refused for good: the chief of that one may serve at this address next.
+                raise Refused(_Code.UNAVAILABLE, "this is the chief of another search; yours may follow it here")
             self.chief.reap()  # who had this id may be gone by now
             with self.chief.changed:
                 self.chief.leases.hello(caller.worker, caller.session)
@@ -206,6 +209,8 @@ class Service(protos.get_service_grpc().OracleServicer):  # type: ignore[misc]
         if do == "beat":
             self._hear(caller)
         elif do == "bye":
+            if "fatal" in asked:
+                self.chief.fail(RuntimeError(f"the search was ended by an error in {caller.worker}: {asked['fatal']}"))
             self.chief.leave(caller.worker, caller.session)
         else:
             raise ValueError(f"do={do!r}: must be 'hello', 'beat' or 'bye'; chief and workers must have one version")

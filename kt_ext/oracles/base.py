@@ -129,6 +129,18 @@ class SchedulerOracle(LeavingOracle):
         self._digits = len(str(self.max_trials))
 
     @property
+    def scheduler_as_given(self) -> AbstractScheduler:
+        """The scheduler before it decided anything."""
+        return self._pristine
+
+    @exclusive
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train, as the next ``create_trial`` would find."""
+        if self.search.running or self._why_stop(in_flight=0) is not None:
+            return not self.search.running
+        return self.search.is_done
+
+    @property
     def space(self) -> Space:
         """The search space as it stands: the user's hyperparameters."""
         if self._space is None:

@@ -112,7 +112,7 @@ def _check_same(oracle: SchedulerOracle, head: Event) -> None:
         differences.append(f"objective: {head['objective']} -> {_objective(oracle)}")
     if oracle.given_seed is not None and head["seed"] != oracle.given_seed:
         differences.append(f"seed: {head['seed']} -> {oracle.given_seed}")
-    differences += _changed("scheduler", _settings(head["scheduler"]), _settings(oracle._pristine.state()))
+    differences += _changed("scheduler", settings_of(head["scheduler"]), settings_of(oracle._pristine.state()))
     if oracle.asked_for.space:
         begun_with = from_entries(head["space"])
         differences += to_space(begun_with.space).difference(to_space(oracle.asked_for.space))
@@ -124,7 +124,7 @@ def _check_same(oracle: SchedulerOracle, head: Event) -> None:
         )
 
 
-def _settings(scheduler_state: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(scheduler_state: Mapping[str, Any]) -> dict[str, Any]:
     """What a fresh scheduler's state says of its arguments; ``max_trials`` may be raised on resume."""
     settings = json.loads(json.dumps(scheduler_state.get("configuration", scheduler_state)))
     settings.pop("max_trials", None)

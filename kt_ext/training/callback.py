@@ -273,9 +273,12 @@ class TuningCallback(keras.callbacks.Callback):
             **self.extra_meta,
         }
         self._store.save(done, get_state(model), meta)
-        earlier = [epoch for epoch in self._store.epochs() if epoch < done]
+        found = self._store.epochs()
+        earlier = [epoch for epoch in found if epoch < done]
+        # Another worker may have been given the trial since, and be further on: those are not this one's to remove.
+        later = [epoch for epoch in found if epoch > done]
         best = [self.best_epoch] if self.best_epoch else []
-        self._store.keep({done, *earlier[-1:], *best, *(self._keep() if self._keep is not None else ())})
+        self._store.keep({done, *earlier[-1:], *later, *best, *(self._keep() if self._keep is not None else ())})
 
 
 def restore_model(model: keras.Model, checkpoint: Checkpoint) -> None:

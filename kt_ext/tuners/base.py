@@ -151,15 +151,19 @@ class SegmentTuner(keras_tuner.Tuner):
                 "stops trials in flight would decide after all but one have run in full; use variant='promotion' or 1"
             )
         self.placement = Placement(executor, workers, gpus_per_worker, lease_seconds, heartbeat_seconds, trial_timeout)
-        self.executor = self.placement.chosen(os.environ, visible_gpus)
+        on_all = distribution_strategy is not None or keras.distribution.distribution() is not None
+        self.executor = self.placement.chosen(os.environ, visible_gpus, on_all)
+        if self.executor == "serial" and trial_timeout is not None:
+            _log.warning("trial_timeout=%g does nothing in a search in one process; give workers=1", trial_timeout)
+        if self.executor != "serial":
+            # Several processes may share a GPU, this one among them, which builds models, too.
+            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         if self.executor == "slurm":
             slurm.join(Path(directory or ".") / (project_name or "untitled_project"))
         elif self.executor in ("process", "ray"):
             remote.check_strategy(distribution_strategy)
             distribution_strategy = None
-            # This process builds models too, and leaves the GPUs' memory to the workers.
-            os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         # A worker never removes what the chief and the other workers have written, nor a job that is to go on.
         overwrite = overwrite and not self._is_worker() and not slurm.restarted(os.environ)
         self.checkpoints: CheckpointPlace | None = None
@@ -243,6 +247,7 @@ class SegmentTuner(keras_tuner.Tuner):
         if self._is_worker() and not isinstance(self.oracle, ChiefClient):
             self.oracle = ChiefClient(oracle)  # another search after the first
         leads = dist_utils.is_chief_oracle() or self.executor in ("process", "ray")
+        fatal: str | None = None
         try:
             if dist_utils.is_chief_oracle():
                 super().save()
@@ -254,11 +259,14 @@ class SegmentTuner(keras_tuner.Tuner):
             else:
                 self.on_search_begin()
                 self._search_loop(fit_args, {**fit_kwargs, **remote.made(data_fn, fit_args, fit_kwargs)})
+        except Exception as error:  # any that ends a search; the chief is told
+            fatal = None if isinstance(error, ChiefError) else traceback.format_exc()
+            raise
         finally:
             if not self._is_worker():
                 oracle.finish()
             elif isinstance(self.oracle, ChiefClient):
-                self.oracle.close()
+                self.oracle.close(fatal)
                 self.oracle = oracle
         if self._is_worker():
             oracle.reload()  # the chief is leaving: its results are in the project directory

@@ -50,13 +50,26 @@ class Placement:
                 f"heartbeat_seconds={self.heartbeat_seconds!r}: must be at most half of "
                 f"lease_seconds={self.lease_seconds!r}, so that one lost heartbeat does not cost a worker its trial"
             )
+        if self.executor == "serial" and self.trial_timeout is not None:
+            raise ValueError(
+                f"executor='serial', trial_timeout={self.trial_timeout!r}: a process cannot stop its own trial when it "
+                "hangs; use executor='process', workers=1"
+            )
+        if self.executor in ("grpc", "slurm") and (self.workers is not None or self.gpus_per_worker is not None):
+            raise ValueError(
+                f"executor={self.executor!r}, workers={self.workers!r}, gpus_per_worker={self.gpus_per_worker!r}: as "
+                "many train as are started, each with the GPUs that it sees; give both where they are started, e.g. "
+                "python -m kt_ext slurm script.py --workers 8 --gpus-per-worker 1"
+            )
         if self.executor == "serial" and (self.workers not in (None, 1) or self.gpus_per_worker is not None):
             raise ValueError(
                 f"executor='serial', workers={self.workers!r}, gpus_per_worker={self.gpus_per_worker!r}: all trials "
                 "run in this process; use executor='process' for workers"
             )
 
-    def chosen(self, environment: Mapping[str, str], gpus: Callable[[], Sequence[str]]) -> str:
+    def chosen(
+        self, environment: Mapping[str, str], gpus: Callable[[], Sequence[str]], has_strategy: bool = False
+    ) -> str:
         """The executor that ``"auto"`` means here, or the one that was named.
 
         ``"auto"`` is the cluster's own where this process belongs to one (Keras Tuner's variables, a Slurm step of
@@ -65,6 +78,7 @@ class Placement:
         Args:
             environment: as ``os.environ``.
             gpus: tells the GPUs of this machine; asked only if that matters.
+            has_strategy: whether each model is to use all GPUs, so that several of them do not mean several workers.
 
         Raises:
             ValueError: Keras Tuner's variables say something else than ``executor``.
@@ -88,7 +102,9 @@ class Placement:
             return "slurm"
         if environment.get("RAY_ADDRESS"):
             return "ray"
-        if self.workers is not None or self.gpus_per_worker is not None or len(gpus()) > 1:
+        if self.workers is not None or self.gpus_per_worker is not None:
+            return "process"
+        if not has_strategy and len(gpus()) > 1:
             return "process"
         return "serial"
 

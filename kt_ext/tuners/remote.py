@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kt_ext.execution import Chief, payload
-from kt_ext.execution.credentials import create, from_environment
+from kt_ext.execution.credentials import CREDENTIALS, create, from_environment
 from kt_ext.execution.gpus import slots, visible_gpus
 from kt_ext.execution.launch import Workers
 from kt_ext.tuners.placement import LAUNCHED, Placement
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kt_ext.tuners.base import SegmentTuner
 
 LOOPBACK = "127.0.0.1"
+_GOODBYE_SECONDS = 30.0  # for what workers do when the search is over
 _POSITIONS = ("x", "y", "batch_size")  # of keras.Model.fit, as its users know them
 
 
@@ -53,8 +55,11 @@ class Call:
 
 def work(tuner_class: type[SegmentTuner], construct: Call, search: Call, **arguments: Any) -> None:
     """What a worker process does: make the tuner again, and search until the chief has no more trials."""
+    from kt_ext.tuners.base import SegmentTuner
+
     tuner = construct.make(tuner_class, arguments)
-    search.make(tuner.search, arguments)
+    # Not a subclass's own, which has seen these arguments in the parent.
+    search.make(functools.partial(SegmentTuner.search, tuner), arguments)
 
 
 def search_in_processes(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
@@ -80,7 +85,7 @@ def search_in_processes(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs
         wanted = "gpus"
     places = slots(wanted, tuner.placement.gpus_per_worker, gpus)
     with (
-        payload.written(work, **_call(tuner, fit_args, fit_kwargs)) as path,
+        _written(tuner, fit_args, fit_kwargs) as path,
         _chief(tuner, LOOPBACK, adopt_running=False) as chief,
     ):
         workers = Workers(
@@ -89,6 +94,22 @@ def search_in_processes(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs
         chief.on_hung = workers.restart
         with workers:
             chief.wait(workers.check)
+            workers.wait(_GOODBYE_SECONDS)
+
+
+@contextmanager
+def _written(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(payload.written(work, **_call(tuner, fit_args, fit_kwargs)))
+        except TypeError as error:
+            if tuner.placement.executor != "auto" or tuner.placement.workers is not None:
+                raise
+            raise TypeError(
+                f"{error}. Several GPUs are visible, so executor='auto' means 'process' here; executor='serial' trains "
+                "in this process"
+            ) from error
+        yield path
 
 
 def search_on_ray(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
@@ -121,13 +142,14 @@ def search_on_ray(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs: Mapp
         chief.on_hung = workers.restart
         with workers:
             chief.wait(workers.check)
+            workers.wait(_GOODBYE_SECONDS)
 
 
 def _ray_workers(placement: Placement, room: Callable[[float, float, str | None], int | None]) -> tuple[int, float]:
     """How many workers, and the GPUs of each."""
     gpus, wanted = placement.gpus_per_worker, placement.workers
     if isinstance(wanted, int):
-        return wanted, gpus or 0.0
+        return wanted, (float(bool(room(0.0, 1.0, None))) if gpus is None else gpus)
     gpus = 1.0 if gpus is None else gpus
     number = room(1.0, gpus, None) if gpus else 0
     if not number:
@@ -149,7 +171,10 @@ def _call(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str,
 
 
 def _environment(host: str, chief: Chief) -> dict[str, str]:
-    return {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(chief.port), LAUNCHED: "1"}
+    environment = {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(chief.port), LAUNCHED: "1"}
+    if host == LOOPBACK:
+        environment[CREDENTIALS] = ""  # those of another chief, perhaps
+    return environment
 
 
 def _logs(tuner: SegmentTuner) -> Path:

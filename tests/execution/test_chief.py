@@ -61,11 +61,11 @@ def oracle(tmp_path):
 
 
 @pytest.fixture
-def worker(clients, oracle):
+def worker(clients):
     """Makes workers of a chief."""
 
     def make(chief: Chief, worker_id: str, **changed) -> ChiefClient:
-        client = ChiefClient(oracle, worker_id, f"127.0.0.1:{chief.port}", **changed)
+        client = ChiefClient(chief.oracle, worker_id, f"127.0.0.1:{chief.port}", **changed)
         clients.append(client)
         return client
 
@@ -687,3 +687,60 @@ def test_a_worker_needs_an_id_and_an_address(oracle, monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "::1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "80")
     assert ChiefClient(oracle).address == "[::1]:80"
+
+
+# Which search, and its end
+
+
+def test_a_worker_of_another_search_waits_for_its_own_chief(tmp_path, oracle, clients, monkeypatch):
+    other = fifo(tmp_path, "other")
+    with Chief(oracle) as chief:
+        client = ChiefClient(other, "a", f"127.0.0.1:{chief.port}")
+        clients.append(client)
+        with monkeypatch.context() as patch:
+            patch.setenv("KT_EXT_CHIEF_PATIENCE", "0.3")
+            with pytest.raises(ChiefError, match="this is the chief of another search"):
+                client.create_trial("a")
+        port = chief.port
+    assert oracle.trials == {}
+    with Chief(other, port=port):
+        assert client.create_trial("a").trial_id == "0"
+        client.close()
+    other.finish()
+
+
+def test_an_error_that_ends_a_worker_for_good_ends_the_search(oracle, worker):
+    with Chief(oracle) as chief:
+        client = worker(chief, "a")
+        client.create_trial("a")
+        client.close("FatalValueError: objective 'val_los' is not in the logs")
+        with pytest.raises(RuntimeError, match="ended by an error in a: FatalValueError: objective 'val_los'"):
+            chief.wait()
+
+
+def test_nobody_waits_for_a_worker_that_hangs(tmp_path, worker):
+    oracle = fifo(tmp_path, scheduler=FIFO(1, 4))
+    with Chief(oracle, lease_seconds=60, heartbeat_seconds=0.05, trial_timeout=0.2) as chief:
+        hung, other = worker(chief, "hung"), worker(chief, "other")
+        hung.create_trial("hung")
+        until(lambda: oracle.trials["0"].status == "FAILED", "the trial was given up")
+        assert other.create_trial("other").status == "STOPPED"
+        other.close()
+        chief.wait()  # though the hung one's heart beats on
+    oracle.finish()
+
+
+def test_a_chief_of_a_search_that_is_over_waits_for_nobody(tmp_path, worker):
+    oracle = fifo(tmp_path, scheduler=FIFO(1, 1))
+    with Chief(oracle) as chief:
+        client = worker(chief, "a")
+        trial = client.create_trial("a")
+        report(client, trial, 1)
+        client.end_trial(trial)
+        client.close()
+    oracle.finish()
+    again = fifo(tmp_path, scheduler=FIFO(1, 1))
+    with Chief(again, lease_seconds=0.5, heartbeat_seconds=0.1) as chief:
+        chief.wait()
+    assert again.stop_reason is not None
+    again.finish()

@@ -146,3 +146,19 @@ def test_what_is_allowed_just_so() -> None:
     Placement(workers="gpus", gpus_per_worker=0)
     Placement(lease_seconds=10, heartbeat_seconds=5, trial_timeout=None)
     Placement(trial_timeout=0.5)
+
+
+def test_several_gpus_for_each_model_are_no_several_workers() -> None:
+    assert Placement().chosen({}, lambda: ["0", "1"], has_strategy=True) == "serial"
+    assert Placement(workers=2).chosen({}, lambda: ["0", "1"], has_strategy=True) == "process"
+
+
+@pytest.mark.parametrize("executor", ["grpc", "slurm"])
+def test_who_starts_the_workers_says_how_many(executor: str) -> None:
+    with pytest.raises(ValueError, match=f"executor='{executor}', workers=8, gpus_per_worker=None: as many train as"):
+        Placement(executor, workers=8)
+
+
+def test_one_process_cannot_stop_its_own_trial() -> None:
+    with pytest.raises(ValueError, match=r"trial_timeout=9\.0: a process cannot stop its own trial"):
+        Placement("serial", trial_timeout=9.0)
