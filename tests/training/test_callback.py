@@ -352,3 +352,13 @@ def test_tf_data(tmp_path):
     model.fit(dataset, epochs=3, steps_per_epoch=2, verbose=0, callbacks=[callback])
     assert callback.epochs_done == 3
     assert CheckpointStore(tmp_path).epochs()[-1] == 3
+
+
+def test_a_worker_that_lost_its_trial_leaves_the_checkpoints_of_who_is_further_on(tmp_path: Path) -> None:
+    ahead = CheckpointStore(tmp_path)
+    for epoch in (8, 9):
+        ahead.save(epoch, {"weight": np.zeros(1, "float32")}, {"logs": []})
+    model = build()
+    callback = kt_ext.TuningCallback("val_loss", directory=str(tmp_path))
+    callback.save(model, 5)
+    assert CheckpointStore(tmp_path).epochs() == [5, 8, 9]

@@ -83,6 +83,14 @@ class MyTuner(kt_ext.ASHATuner):
         while len(self.notes.all("begin")) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
 
+    def on_search_end(self) -> None:
+        time.sleep(0.5)  # something that takes its time
+        self.notes.add(did="end")
+
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        self.notes.add(did="search")
+        super().search(*args, **kwargs)
+
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         self.notes.add(did="data", mapped=is_mapped(args[0]), copied=is_mapped(args[1]), sum=float(args[0].sum()))
         return super().run_trial(trial, *args, **kwargs)
@@ -130,6 +138,11 @@ def asha(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         tuner.search(x, given["y"], validation_data=validation_data, batch_size=50, callbacks=[Noting(notes)])
     return Searched(tuner, notes, printed.getvalue(), x, validation_data)
+
+
+def test_the_users_search_runs_once_and_its_end_in_each_worker(asha: Searched) -> None:
+    assert len(asha.notes.all("search")) == 1
+    assert len(asha.notes.all("end")) == 2
 
 
 def test_every_epoch_is_trained_once_and_reported_once_by_two_workers(asha: Searched) -> None:
