@@ -43,7 +43,8 @@ def test_the_cases_in_a_network_of_their_own() -> None:
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
     # Else Ray gives its workers so low a priority that they wait for all else that this machine does.
     environment = {**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": str(ROOT)}
-    environment.pop("RAY_ADDRESS", None)
+    for name in ("RAY_ADDRESS", "CUDA_VISIBLE_DEVICES"):  # the cases say which GPUs there are
+        environment.pop(name, None)
     done = subprocess.run([*own_network(), *tests], env=environment, cwd=ROOT, capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]

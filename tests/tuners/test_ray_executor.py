@@ -33,7 +33,8 @@ def test_a_population_on_ray(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip('Ray is not installed; run: pip install "kt_ext[ray]"')
     environment = {**os.environ, "RAY_worker_niceness": "0", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    environment.pop("RAY_ADDRESS", None)
+    for name in ("RAY_ADDRESS", "CUDA_VISIBLE_DEVICES"):  # the cases say which GPUs there are
+        environment.pop(name, None)
     command = [*own_network(), sys.executable, "-c", SCRIPT, str(tmp_path)]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
