@@ -88,9 +88,12 @@ class Job:
         return self.shown()["ExitCode"]
 
     def go_on(self) -> None:
-        """Wait until it is requeued, and do not wait for the two minutes until Slurm would start it again."""
+        """Wait until it is requeued, and do not wait for the two minutes until Slurm would start it again.
+
+        At once would be too early: until the nodes have cleaned up they refuse the job, its "credential" being revoked.
+        """
         wait_until(lambda: self.state() in ("PENDING", "REQUEUED"), f"job {self.id} is requeued")
-        slurm("scontrol", "update", f"JobId={self.id}", "StartTime=now")
+        slurm("scontrol", "update", f"JobId={self.id}", "StartTime=now+15")
 
 
 class Found:
