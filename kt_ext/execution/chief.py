@@ -104,8 +104,8 @@ class Chief:
                 self.leases.adopt(worker)
         for worker, trial in self.oracle.ongoing_trials.items():
             self.leases.adopt(worker, trial.trial_id, self.oracle.attempt(trial.trial_id))
-        if self.oracle.trials and self.oracle.is_over():
-            self.oracle.stop_reason = "it was over before this chief began"
+        if self.oracle.trials:
+            self.oracle.stop_reason = self.oracle.why_over()  # perhaps no worker will come to be told
         secured = self._credentials
         server = grpc.server(
             self._threads,

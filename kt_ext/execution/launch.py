@@ -49,7 +49,7 @@ class Workers:
         on_death: Callable[[str, str], None],
     ) -> None:
         if os.name != "posix":
-            raise NotImplementedError("worker processes need Linux or macOS; search with workers=1 on this system")
+            raise NotImplementedError("worker processes need Linux or macOS; use executor='serial' on this system")
         self._logs = Path(logs)
         self._on_death = on_death
         directory, path = os.getcwd(), list(sys.path)

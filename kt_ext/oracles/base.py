@@ -134,11 +134,11 @@ class SchedulerOracle(LeavingOracle):
         return self._pristine
 
     @exclusive
-    def is_over(self) -> bool:
-        """Whether there is nothing left to train, as the next ``create_trial`` would find."""
-        if self.search.running or self._why_stop(in_flight=0) is not None:
-            return not self.search.running
-        return self.search.is_done
+    def why_over(self) -> str | None:
+        """Why the next ``create_trial`` would find nothing left to train; None if it would not."""
+        if self.search.running:
+            return None
+        return self._why_stop(in_flight=0) or (self._why_done() if self.search.is_done else None)
 
     @property
     def space(self) -> Space:

@@ -42,7 +42,7 @@ from kt_ext.tuners import remote
 from kt_ext.tuners.checkpoint_place import CheckpointPlace
 from kt_ext.tuners.models import TrialModels
 from kt_ext.tuners.mutable import find_mutable
-from kt_ext.tuners.placement import Placement
+from kt_ext.tuners.placement import LAUNCHED, Placement
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
 
 Status = trial_module.TrialStatus
@@ -155,6 +155,10 @@ class SegmentTuner(keras_tuner.Tuner):
         self.executor = self.placement.chosen(os.environ, visible_gpus, on_all)
         if self.executor == "serial" and trial_timeout is not None:
             _log.warning("trial_timeout=%g does nothing in a search in one process; give workers=1", trial_timeout)
+        if self.executor in ("grpc", "slurm") and executor == "auto" and LAUNCHED not in os.environ:
+            for name, value in (("workers", workers), ("gpus_per_worker", gpus_per_worker)):
+                if value is not None:
+                    _log.warning("%s=%r is not used: the cluster says how many workers there are", name, value)
         if self.executor != "serial":
             # Several processes may share a GPU, this one among them, which builds models, too.
             os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

@@ -86,7 +86,7 @@ def search_in_processes(tuner: SegmentTuner, fit_args: Sequence[Any], fit_kwargs
     places = slots(wanted, tuner.placement.gpus_per_worker, gpus)
     with (
         _written(tuner, fit_args, fit_kwargs) as path,
-        _chief(tuner, LOOPBACK, adopt_running=False) as chief,
+        _chief(tuner, LOOPBACK, adopt_running=False) as chief,  # the workers of an earlier one ended with it
     ):
         workers = Workers(
             path, places, _logs(tuner), _environment(LOOPBACK, chief), seen=chief.seen, on_death=chief.lost
@@ -182,7 +182,7 @@ def _logs(tuner: SegmentTuner) -> Path:
 
 
 def _chief(tuner: SegmentTuner, host: str, port: int = 0, **more: Any) -> Chief:
-    """One with the tuner's settings. Those of its workers that end with it leave no running trials to adopt."""
+    """One with the tuner's settings."""
     placement = tuner.placement
     return Chief(
         tuner._own_oracle,

@@ -69,8 +69,8 @@ def test_every_step_used_the_rate_of_the_lineage(pbt: Cluster, tuner: Any) -> No
                 expected = history.values_at(note["trial"], note["epoch"])["rate"]
                 assert rates.pop(note["trial"]) == pytest.approx([expected] * STEPS_PER_EPOCH, rel=1e-6)
                 changed.add((note["trial"], expected))
-    # Not one for each row of the lineage: a value may come back, at a bound say.
-    assert MEMBERS < len(changed) <= MEMBERS + len(tuner.lineage())
+    given = {(member, history.values_at(member, 1)["rate"]) for member in range(MEMBERS)}
+    assert changed == given | {(int(row.member), row.new_values["rate"]) for row in tuner.lineage()}
 
 
 def test_workers_see_the_schedule_of_the_best_trial(pbt: Cluster, tuner: Any) -> None:

@@ -123,7 +123,7 @@ def tuner_of(options: dict[str, Any], directory: Path) -> Any:
     common: dict[str, Any] = {"options": options, "directory": str(directory), "project_name": "search", "seed": 0}
     common |= options.get("tuner", {})
     if options["kind"] == "asha":
-        return ASHATuner(searching.build, "val_loss", max_epochs=9, max_trials=14, **common)
+        return ASHATuner(searching.build, "val_loss", max_epochs=9, **{"max_trials": 14, **common})
     if options["kind"] == "pbt":
         return PBTTuner(
             searching.build, "val_loss", population_size=4, max_epochs=9, perturbation_interval=3,
