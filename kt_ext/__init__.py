@@ -17,13 +17,28 @@ if TYPE_CHECKING:
     from kt_ext.training.callback import TuningCallback
     from kt_ext.training.range_test import learning_rate_range_test
     from kt_ext.training.replay import ScheduleReplay, hyperparameters
-    from kt_ext.tuners import ASHATuner, PB2Tuner, PBTTuner, SchedulerTuner
+    from kt_ext.tuners import (
+        ASHATuner,
+        AutoTuner,
+        BayesianTuner,
+        BOHBTuner,
+        HyperbandTuner,
+        PB2Tuner,
+        PBTTuner,
+        RacingTuner,
+        SchedulerTuner,
+    )
     from kt_ext.tuners.mutable import mutable
 
 __all__ = [
     "ASHATuner",
+    "AutoTuner",
+    "BOHBTuner",
+    "BayesianTuner",
+    "HyperbandTuner",
     "PB2Tuner",
     "PBTTuner",
+    "RacingTuner",
     "Schedule",
     "ScheduleReplay",
     "SchedulerTuner",
@@ -44,8 +59,13 @@ __all__ = [
 # Imported when first used: a script that simulates schedulers, or a launcher, never waits for Keras.
 _WHERE = {
     "ASHATuner": "kt_ext.tuners",
+    "AutoTuner": "kt_ext.tuners",
+    "BOHBTuner": "kt_ext.tuners",
+    "BayesianTuner": "kt_ext.tuners",
+    "HyperbandTuner": "kt_ext.tuners",
     "PB2Tuner": "kt_ext.tuners",
     "PBTTuner": "kt_ext.tuners",
+    "RacingTuner": "kt_ext.tuners",
     "Schedule": "kt_ext.core.lineage",
     "ScheduleReplay": "kt_ext.training.replay",
     "SchedulerTuner": "kt_ext.tuners",

@@ -15,11 +15,11 @@ from imports import ROOT, Import, imports, modules
 PURE = {"core", "schedulers", "schedules", "searchers", "estimators", "nas"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
-    "schedulers": {"core"},
+    "schedulers": {"core", "estimators"},
     "schedules": set(),
-    "searchers": {"core"},
+    "searchers": {"core", "estimators"},
     "estimators": {"core"},
-    "nas": {"core", "searchers"},
+    "nas": {"core", "searchers", "estimators"},
     "training": PURE,
     "oracles": PURE,
     "execution": {"oracles"} | PURE,

@@ -27,6 +27,7 @@ class AbstractScheduler(ABC):
         explorer: asked for values when a ``Run`` without ``values`` restores the state of another trial; None keeps
             the trial's own.
         failure: why there is no sense in going on, in the user's words; None if there is.
+        unit: what the user knows its epochs as, in the singular.
     """
 
     max_trials: int
@@ -36,6 +37,7 @@ class AbstractScheduler(ABC):
     repeats: bool = False
     explorer: AbstractExplorer | None = None
     failure: str | None = None
+    unit: str = "epoch"
 
     @abstractmethod
     def suggest(self, rng: np.random.Generator) -> Run | Wait | Done:

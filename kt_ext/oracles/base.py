@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import keras_tuner
 
-from kt_ext.core.decision import Done, Run, Wait
+from kt_ext.core.decision import Done, Run, Value, Wait
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.core.search import QUEUED, RUNNING, Search
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.core.space import Space
+from kt_ext.oracles.beginning import Beginning, Directory
 from kt_ext.oracles.budget import Budget
+from kt_ext.oracles.constraints import Bound
 from kt_ext.oracles.handouts import HandOuts
 from kt_ext.oracles.hyperparameters import to_space
+from kt_ext.oracles.judging import make_reader
 from kt_ext.oracles.leaving import LeavingOracle
-from kt_ext.oracles.objective import ObjectiveReader
+from kt_ext.oracles.multi_objective import ParetoRanks
 from kt_ext.oracles.progress import Progress
 from kt_ext.oracles.recorded import exclusive
-from kt_ext.oracles.trials import Status, Trial, new_trial, record_metrics, reply, score
+from kt_ext.oracles.trials import Status, Trial, new_trial, reply
 from kt_ext.searchers import make_searcher
 
 
@@ -44,6 +47,17 @@ class SchedulerOracle(LeavingOracle):
         max_total_epochs: the search ends when all trials together have trained so many epochs.
         max_seconds: the search ends after so many seconds; earlier sessions of a resumed search count, pauses do not.
         target: the search ends when the objective reaches this value.
+        initial_values: tried first, in this order: a dictionary of hyperparameter values for each trial. What one
+            leaves out gets Keras Tuner's default. On resume those not yet tried are tried next: more may be added.
+        warm_start: the project directory of an earlier search for the same objective, or several: the searcher counts
+            its trials as its own. Read when the search begins and again when it is gone on with.
+        warm_start_best: how many of the best of these are trained anew, before the searcher is asked.
+        multi_objective: how several objectives become one number: ``"sum"``, as in Keras Tuner, or ``"pareto"``, the
+            share of the reports at the same epoch that dominate one; see ``pareto_front``.
+        constraints: bounds on metrics, such as ``{"params": 1e6, "val_latency_ms": 5.0, "val_recall": (0.8, None)}``: a
+            number is the most that is allowed, a pair the least and the most. They hold at every epoch: one that breaks
+            a bound counts as the worst and is never a trial's best. Tuners fill in ``"params"``, the size of the model,
+            and do not train one that is too large; every other metric must be in each report.
         hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial, max_consecutive_failed_trials:
             as in ``keras_tuner.Oracle``.
         seed: integer from 0 to 2**63 - 1; None draws one and records it, so that a resumed search keeps it.
@@ -69,6 +83,11 @@ class SchedulerOracle(LeavingOracle):
         max_total_epochs: int | None = None,
         max_seconds: float | None = None,
         target: float | None = None,
+        initial_values: Sequence[Mapping[str, Value]] | None = None,
+        warm_start: Directory | Sequence[Directory] | None = None,
+        warm_start_best: int = 1,
+        multi_objective: Literal["sum", "pareto"] = "sum",
+        constraints: Mapping[str, Bound] | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         allow_new_entries: bool = True,
         tune_new_entries: bool = True,
@@ -93,13 +112,14 @@ class SchedulerOracle(LeavingOracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        self.reader = ObjectiveReader(self.objective)
+        self.reader = make_reader(self.objective, multi_objective, constraints, target)
         self.budget = Budget(max_total_epochs, max_seconds, target, self.reader.maximise)
         self.stop_reason: str | None = None
         self.adopt_running = False
         self.given_seed = None if seed is None else int(seed)
         self.asked_for: keras_tuner.HyperParameters | None = None
         self._given_searcher = searcher
+        self.beginning = Beginning.checked(initial_values, warm_start, warm_start_best)
         self._pristine = copy.deepcopy(scheduler)
         self._display = Progress(self)
         self._set_seed(random.SystemRandom().randint(0, 2**31 - 1) if seed is None else int(seed))
@@ -119,6 +139,8 @@ class SchedulerOracle(LeavingOracle):
         self.start_order: list[str] = []
         self.end_order: list[str] = []
         self.best = float("inf")
+        self.ranks = ParetoRanks() if self.reader.pareto else None
+        self._begun = False
         self._ended: set[str] = set()
         self._interrupted: set[int] = set()  # told to stop by a budget
         self._leaving: set[int] = set()  # told to stop by the scheduler; their workers have not said that they did
@@ -127,6 +149,14 @@ class SchedulerOracle(LeavingOracle):
         self._run_times.clear()
         self._space: Space | None = None
         self._digits = len(str(self.max_trials))
+
+    def _begin_with(self, space: keras_tuner.HyperParameters, read_now: bool = False) -> None:
+        """The space is known: the searcher learns what is to come first. Raises what ``Beginning.searcher`` raises."""
+        if not self._begun:
+            self.search.searcher = self.searcher = self.beginning.searcher(
+                self.searcher, space, lambda: self.hyperparameters, self.reader, read_now
+            )
+            self._begun = True
 
     @property
     def scheduler_as_given(self) -> AbstractScheduler:
@@ -193,7 +223,8 @@ class SchedulerOracle(LeavingOracle):
         Args:
             trial_id: a trial that was handed out. A late report, after the trial was stopped, is answered by STOPPED.
             metrics: metric names to values; the objective's must be among them.
-            step: epochs done so far, from 1. An epoch reported before is not counted again. Epochs may be left out,
+            step: epochs done so far, from 1; where there are constraints, 0 says what is known of the model before its
+                first. An epoch reported before is not counted again. Epochs may be left out,
                 but not one where trials are compared.
 
         Raises:
@@ -207,17 +238,18 @@ class SchedulerOracle(LeavingOracle):
         if not self._is_training(trial_id):
             return reply(trial, Status.STOPPED)
         metrics = {name: float(value) for name, value in metrics.items()}
+        if step == 0 and self.reader.constraints.names and not self.search.history.epochs_of(number):
+            return self._before_training(trial, metrics)
         self._check_report(number, metrics, step)
         step = int(step)
         if step <= self.search.history.epochs_of(number):
             return trial
         with self._recorded():
-            objective = self.reader.minimised(metrics)
+            objective = self._objective_of(step, metrics)
             event, decision = self.search.tell(number, step, objective, self.space)
             event["metrics"] = metrics
             self._append(event)
-            record_metrics(trial, metrics, step, self.reader)
-            self.best = min(self.best, objective)
+            self._take_report(trial, metrics, step, objective)
             self._display.on_report(trial, step, objective, decision)
             if not isinstance(decision, Run):
                 self._sync()
@@ -271,10 +303,6 @@ class SchedulerOracle(LeavingOracle):
         """Not used: values come from the searcher by way of ``create_trial``."""
         raise RuntimeError("populate_space: a SchedulerOracle decides in create_trial; give it a searcher instead")
 
-    def score_trial(self, trial: Trial) -> None:
-        """The best finite objective of the epochs so far, and its epoch; NaN and infinities count as the worst."""
-        score(trial, self.search.history.best(int(trial.trial_id)), self.reader)
-
     # The steps of the three
 
     def _decide(self, tuner_id: str) -> Run | Wait | Done:
@@ -325,10 +353,9 @@ class SchedulerOracle(LeavingOracle):
         return new_trial(self.hyperparameters, {}, "", Status.STOPPED)
 
     def _check_report(self, number: int, metrics: Mapping[str, float], step: int) -> None:
-        missing = self.reader.missing(metrics)
-        if missing:
+        if self.reader.missing(metrics):
             raise ValueError(
-                f"objective {', '.join(missing)!r} is missing from the metrics of epoch {step} (found: "
+                f"{self.reader.lacking(metrics)} is missing from the metrics of epoch {step} (found: "
                 f"{', '.join(sorted(metrics)) or 'none'}); name a metric that fit reports, e.g. by validation_data"
             )
         done, until = self.search.history.epochs_of(number), self.search.until[number]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from kt_ext.core.search import DONE, FAILED, QUEUED
 from kt_ext.oracles.hyperparameters import KEEP, SCHEDULE
 from kt_ext.oracles.orders import InstructingOracle
 from kt_ext.oracles.recorded import exclusive
-from kt_ext.oracles.trials import Status, Trial
+from kt_ext.oracles.trials import Status, Trial, record_metrics, reply
 
 #: A trial that lost so many workers without a new epoch in between is not given to another.
 MAX_LOSSES = 3
@@ -106,6 +109,18 @@ class LeavingOracle(InstructingOracle):
             self._run_times[self.name_of(number)] += 1
             self._append({**self.search.end(number, FAILED), "failed": message, **also})
 
+    def _before_training(self, trial: Trial, metrics: Mapping[str, float]) -> Trial:
+        """What is known of a model before its first epoch: one that breaks a bound is not trained, but did not fail."""
+        if not self.reader.constraints.breaches(metrics):
+            return trial
+        number = int(trial.trial_id)
+        with self._recorded():
+            self._append({**self.search.end(number, DONE), "metrics": dict(metrics)})
+            self._sync()
+            record_metrics(trial, metrics, 0, self.reader)
+            self._leaving.add(number)
+            return reply(trial, Status.STOPPED)
+
     def _failures(self, number: int) -> int:
         return self._run_times[self.name_of(number)]
 
@@ -120,6 +135,8 @@ class LeavingOracle(InstructingOracle):
         elif trial.score is not None:
             # Keras Tuner leaves any other status out of its list of best trials, a paused one's score included.
             trial.status = Status.COMPLETED
+            if not math.isfinite(trial.score):
+                trial.message = self.breach(trial)
         elif where == QUEUED:
             trial.status = Status.INVALID  # it will be handed out again
         else:
@@ -130,7 +147,7 @@ class LeavingOracle(InstructingOracle):
                 if trained
                 else f"the trial ended without reporting {self.objective.name}"
             )
-        if self.mutates and trial.score is not None:
+        if self.mutates and trial.score is not None and math.isfinite(trial.score):
             values = trial.hyperparameters.values
             values[SCHEDULE] = self.schedule(trial.trial_id).to_json()
             if where == DONE:  # it needs its present values no more, but those that made its score

@@ -10,11 +10,12 @@ from kt_ext.core import lineage
 from kt_ext.core.decision import Run
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, KEEP, SEED, TRIAL_ID, own_values
-from kt_ext.oracles.recorded import RecordedOracle, exclusive
+from kt_ext.oracles.judging import JudgingOracle
+from kt_ext.oracles.recorded import exclusive
 from kt_ext.oracles.trials import Status, Trial, new_trial
 
 
-class InstructingOracle(RecordedOracle):
+class InstructingOracle(JudgingOracle):
     """Orders travel in a trial's values: how far to train, from whose state, which checkpoints to keep, new values."""
 
     _digits: int
@@ -88,8 +89,9 @@ class InstructingOracle(RecordedOracle):
             orders[KEEP] = json.dumps(sorted(epochs))
 
     def kept_epochs(self, trial_id: str) -> set[int]:
-        """The epochs whose checkpoints of a trial others may yet take over."""
-        return self.search.pinned(int(trial_id))
+        """The epochs whose checkpoints of a trial others may yet take over, and the best if its worker cannot tell."""
+        best = self.best_of(int(trial_id))[1] if self.ranks is not None else 0
+        return self.search.pinned(int(trial_id)) | ({best} if best else set())
 
     def schedule(self, trial_id: str, epoch: int | None = None) -> lineage.Schedule:
         """The values that led to a trial's state after ``epoch`` epochs; None: its best epoch.
@@ -97,7 +99,7 @@ class InstructingOracle(RecordedOracle):
         Raises ValueError if the trial has not got there.
         """
         number = int(trial_id)
-        epoch = self.search.history.best(number)[1] if epoch is None else epoch
+        epoch = self.best_of(number)[1] if epoch is None else epoch
         if not 1 <= epoch <= self.search.history.epochs_of(number):
             raise ValueError(
                 f"epoch={epoch}: trial {trial_id} has done {self.search.history.epochs_of(number)} epochs; choose one "

@@ -10,7 +10,7 @@ from kt_ext.core.decision import Decision, Pause, Run
 from kt_ext.core.search import PAUSED, QUEUED
 from kt_ext.oracles.hyperparameters import EPOCHS, own_values
 from kt_ext.oracles.rung_table import shown_rows, summary
-from kt_ext.oracles.trials import Status, Trial
+from kt_ext.oracles.trials import Trial
 
 if TYPE_CHECKING:
     from kt_ext.oracles.base import SchedulerOracle
@@ -43,7 +43,7 @@ class Progress:
             history = self.oracle.search.history
             self._print(
                 f"Going on with the search in {self.oracle.files.directory}: "
-                f"{len(history)} trials started, {history.total_epochs} epochs done"
+                f"{len(history)} trials started, {history.total_epochs} {self.oracle.scheduler.unit}s done"
             )
 
     def on_trial_begin(self, trial: Trial) -> None:
@@ -64,7 +64,7 @@ class Progress:
         if not self.verbose:
             return
         self._print(self._line(trial))
-        if trial.status in (Status.FAILED, Status.INVALID) and trial.message:
+        if trial.message:
             self._print("    " + trial.message.strip().splitlines()[-1])
         self._last.pop(trial.trial_id, None)
         self._refresh()
@@ -83,6 +83,10 @@ class Progress:
         if best and best[0].score is not None:
             score = f"{self.oracle.objective.name} {best[0].score:.5g}"
             print(f"Best trial {best[0].trial_id}: {score} ({_values(best[0])})")
+            if self.oracle.ranks is not None:
+                print(f"Pareto front: trials {', '.join(trial.trial_id for trial in self.oracle.pareto_front())}")
+        elif any(self.oracle.breach(trial) for trial in self.oracle.trials.values()):
+            print("No trial keeps the constraints: see the messages in the trials' trial.json")
         else:
             print(f"No trial has a finite {self.oracle.objective.name}: see the messages in the trials' trial.json")
         if self.oracle.files is not None:
@@ -91,7 +95,7 @@ class Progress:
     def _line(self, trial: Trial) -> str:
         number = int(trial.trial_id)
         search = self.oracle.search
-        epoch, max_epochs = search.history.epochs_of(number), self.oracle.scheduler.max_epochs
+        epoch, scheduler = search.history.epochs_of(number), self.oracle.scheduler
         name = self.oracle.objective.name
         value = self._last.get(trial.trial_id)
         shown = f"{name} {_number(value[1])}" if value is not None else f"no {name}"
@@ -99,8 +103,8 @@ class Progress:
         word = "paused" if where == PAUSED else "to be continued" if where == QUEUED else where
         best = search_best(self.oracle)
         return (
-            f"[{self.oracle.clock.seconds:6.0f} s] trial {trial.trial_id}  {epoch}/{max_epochs} epochs  {shown}  {word}"
-            f"  (best {best})  {_values(trial)}"
+            f"[{self.oracle.clock.seconds:6.0f} s] trial {trial.trial_id}  "
+            f"{epoch}/{scheduler.max_epochs} {scheduler.unit}s  {shown}  {word}  (best {best})  {_values(trial)}"
         )
 
     # A terminal
@@ -124,7 +128,9 @@ class Progress:
     def _table(self) -> Any:
         from rich.table import Table
 
-        table = Table("trial", "epoch", self.oracle.objective.name, "values", box=None, pad_edge=False)
+        table = Table(
+            "trial", self.oracle.scheduler.unit, self.oracle.objective.name, "values", box=None, pad_edge=False
+        )
         for trial in self.oracle.ongoing_trials.values():
             epoch, value = self._last.get(trial.trial_id, (0, None))
             until = trial.hyperparameters.values.get(EPOCHS, "?")
@@ -133,7 +139,7 @@ class Progress:
             f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}"
             for row in shown_rows(self.oracle)
         )
-        table.add_row("rungs", "", "", f"epochs: trials (best)   {rungs}")
+        table.add_row("rungs", "", "", f"{self.oracle.scheduler.unit}s: trials (best)   {rungs}")
         return table
 
 

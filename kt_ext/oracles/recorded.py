@@ -93,11 +93,15 @@ class RecordedOracle(oracle_module.Oracle):
     def _begin_writing(self) -> None:
         """Take the project directory at the first decision, not before: reading results needs no lock."""
         self._check_in_step()
+        begin = functools.partial(cast("SchedulerOracle", self)._begin_with, self.hyperparameters, read_now=True)
         if self._files is None:
             self.clock.start()
+            begin()
         if self._takes_reports:
             return
         assert self._files is not None
+        if not self._files.exists:
+            begin()  # what is wrong with it is to be said before anything is written
         self._files.open()
         try:
             if self._files.lines:
@@ -108,6 +112,7 @@ class RecordedOracle(oracle_module.Oracle):
                     self._append(event)
                 self._display.on_resume()
             else:
+                begin()
                 self._append(resume.header(cast("SchedulerOracle", self)))
         except BaseException:
             self._files.close()

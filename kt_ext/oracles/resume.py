@@ -29,9 +29,11 @@ def header(oracle: SchedulerOracle) -> Event:
         "kt_ext": __version__,
         "seed": oracle.seed,
         "digits": oracle._digits,
-        "objective": _objective(oracle),
+        "objective": str(oracle.reader),
         "scheduler": oracle._pristine.state(),
         "space": oracle.asked_for.get_config()["space"],
+        **({"constraints": constraints} if (constraints := oracle.reader.constraints.to_json()) else {}),
+        **oracle.beginning.to_json(),
     }
     return oracle.header
 
@@ -98,6 +100,7 @@ def _begin(oracle: SchedulerOracle, head: Event) -> None:
     oracle._digits = head["digits"]
     oracle.header = head
     oracle.hyperparameters = from_entries(head["space"])
+    oracle._begin_with(oracle.hyperparameters)
 
 
 def _check_same(oracle: SchedulerOracle, head: Event) -> None:
@@ -108,8 +111,9 @@ def _check_same(oracle: SchedulerOracle, head: Event) -> None:
             f"{__version__} reads format {FORMAT}: finish the search with that version, or choose another project_name"
         )
     differences: list[str] = []
-    if head["objective"] != _objective(oracle):
-        differences.append(f"objective: {head['objective']} -> {_objective(oracle)}")
+    if head["objective"] != str(oracle.reader):
+        differences.append(f"objective: {head['objective']} -> {oracle.reader}")
+    differences += _changed("constraint", head.get("constraints", {}), oracle.reader.constraints.to_json())
     if oracle.given_seed is not None and head["seed"] != oracle.given_seed:
         differences.append(f"seed: {head['seed']} -> {oracle.given_seed}")
     differences += _changed("scheduler", settings_of(head["scheduler"]), settings_of(oracle._pristine.state()))
@@ -136,10 +140,6 @@ def _changed(what: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list
     return [f"{what} {n}: {then.get(n)} -> {now.get(n)}" for n in names if then.get(n) != now.get(n)]
 
 
-def _objective(oracle: SchedulerOracle) -> str:
-    return str(oracle.objective)
-
-
 def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
     oracle.hyperparameters = from_entries(snapshot["space"])
     oracle._space = None
@@ -151,6 +151,8 @@ def _restore(oracle: SchedulerOracle, snapshot: Mapping[str, Any]) -> None:
         trial = trials.from_state(trial_state, trial_id, oracle.hyperparameters, oracle.reader)
         oracle.trials[trial_id] = trial
         oracle.start_order.append(trial_id)
+    if oracle.ranks is not None:
+        oracle._rank_again()
     oracle.end_order = list(snapshot["end_order"])
     oracle._ended = set(oracle.end_order)
     oracle._run_times.update(snapshot["run_times"])
@@ -188,8 +190,9 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
     trial = oracle.trials[trial_id]
     oracle._unwritten.add(trial_id)
     if kind == "tell":
-        trials.record_metrics(trial, event["metrics"], event["epoch"], oracle.reader)
-        oracle.best = min(oracle.best, event["objective"])
+        oracle._take_report(trial, event["metrics"], event["epoch"], event["objective"])
+    elif "metrics" in event:
+        trials.record_metrics(trial, event["metrics"], 0, oracle.reader)  # it was never trained
     if "failed" in event:
         oracle._run_times[trial_id] += 1
         trial.message = event["failed"]

@@ -49,16 +49,16 @@ def shown_rows(oracle: SchedulerOracle) -> list[RungRow]:
 
 def summary(oracle: SchedulerOracle) -> str:
     """The table of rungs and the cost of the search, as plain text."""
-    name = oracle.objective.name
-    lines = [f"{'rung':>10}  {'trials':>6}  best {name}"]
+    name, units = oracle.objective.name, f"{oracle.scheduler.unit}s"
+    lines = [f"{'rung':>{4 + len(units)}}  {'trials':>6}  best {name}"]
     lines += [
-        f"{row.epochs:>4} epochs  {row.reached:>6}  {'-' if row.best is None else f'{row.best:.5g}'}"
+        f"{row.epochs:>4} {units}  {row.reached:>6}  {'-' if row.best is None else f'{row.best:.5g}'}"
         for row in shown_rows(oracle)
     ]
     history = oracle.search.history
     spent, full = history.total_epochs, len(history) * oracle.scheduler.max_epochs
     share = f" ({spent / full:.0%})" if full else ""
-    lines.append(f"{spent} epochs trained; {len(history)} trials in full would take {full}{share}")
+    lines.append(f"{spent} {units} trained; {len(history)} trials in full would take {full}{share}")
     if oracle.mutates:
         lines.append(f"{len(oracle.search.takeovers)} times a member took over another's state; see tuner.lineage()")
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,18 @@ from kt_ext.core.durable import encode_json, storage_errors, write_atomic
 from kt_ext.oracles.hyperparameters import with_values
 from kt_ext.oracles.objective import MULTI_OBJECTIVE, ObjectiveReader
 
-__all__ = ["Status", "Trial", "TrialFiles", "from_state", "new_trial", "record_metrics", "reply", "score", "state_of"]
+__all__ = [
+    "Status",
+    "Trial",
+    "TrialFiles",
+    "from_state",
+    "metrics_by_epoch",
+    "new_trial",
+    "record_metrics",
+    "reply",
+    "score",
+    "state_of",
+]
 
 
 def new_trial(space: keras_tuner.HyperParameters, values: Mapping[str, Value], trial_id: str, status: str) -> Trial:
@@ -32,8 +43,10 @@ def reply(trial: Trial, status: str) -> Trial:
     return answer
 
 
-def record_metrics(trial: Trial, metrics: Mapping[str, float], epoch: int, reader: ObjectiveReader) -> None:
-    """Add one epoch's metrics.
+def record_metrics(
+    trial: Trial, metrics: Mapping[str, float], epoch: int, reader: ObjectiveReader, objective: float | None = None
+) -> None:
+    """Add one epoch's metrics; those of several objectives with their sum, or with ``objective``, their Pareto rank.
 
     ``MetricsTracker.update`` computes the best value twice for each number it is given, which makes a trial of n epochs
     cost n squared; the histories it holds are written directly.
@@ -43,10 +56,21 @@ def record_metrics(trial: Trial, metrics: Mapping[str, float], epoch: int, reade
         if name not in tracker.metrics:
             tracker.register(name, direction=reader.direction(name))
         tracker.metrics[name].update(value, step=epoch)
-    if reader.objective.name == MULTI_OBJECTIVE:
+    if reader.objective.name == MULTI_OBJECTIVE and objective is not None:
         if MULTI_OBJECTIVE not in tracker.metrics:
             tracker.register(MULTI_OBJECTIVE, direction="min")
-        tracker.metrics[MULTI_OBJECTIVE].update(reader.objective.get_value(metrics), step=epoch)
+        value = objective if reader.pareto else reader.objective.get_value(metrics)
+        tracker.metrics[MULTI_OBJECTIVE].update(value, step=epoch)
+
+
+def metrics_by_epoch(trial: Trial, names: Collection[str]) -> dict[int, dict[str, float]]:
+    """What the trial reported of these metrics, epoch by epoch."""
+    found: dict[int, dict[str, float]] = {}
+    for name in names:
+        if name in trial.metrics.metrics:
+            for observation in trial.metrics.metrics[name].get_history():
+                found.setdefault(observation.step, {})[name] = observation.value[0]
+    return found
 
 
 def score(trial: Trial, best: tuple[float, int] | None, reader: ObjectiveReader) -> None:

@@ -42,3 +42,16 @@ def factors(name: str, values: Sequence[float]) -> tuple[float, ...]:
     if not valid or not values:
         raise ValueError(f"{name}={values!r}: must hold finite numbers > 0, such as (0.8, 1.2)")
     return tuple(float(v) for v in values)
+
+
+def number(name: str, value: object, *, at_least: float = -math.inf, remedy: str) -> float:
+    """``value`` as a float. Raises ValueError unless it is a finite number (bool is none) of ``at_least`` or more."""
+    if (
+        not isinstance(value, Real)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or not float(value) >= at_least
+    ):
+        least = "" if at_least == -math.inf else f" >= {at_least:g}"
+        raise ValueError(f"{name}={value!r}: must be a finite number{least}; {remedy}")
+    return float(value)

@@ -7,6 +7,20 @@ from bisect import bisect_left, bisect_right, insort
 from heapq import heappop, heappush
 from typing import Any
 
+from kt_ext.schedulers.checks import integer
+
+
+def checked_epochs(max_epochs: int, min_epochs: int, factor: int) -> tuple[int, int, int]:
+    """The three as ints. Raises ValueError unless 1 <= ``min_epochs`` <= ``max_epochs`` and ``factor`` >= 2."""
+    checked = (
+        integer("max_epochs", max_epochs, at_least=1, remedy="give the most epochs of one trial"),
+        integer("min_epochs", min_epochs, at_least=1, remedy="1 compares trials after one epoch"),
+        integer("factor", factor, at_least=2, remedy="use FIFO to keep every trial"),
+    )
+    if checked[1] > checked[0]:
+        raise ValueError(f"min_epochs={min_epochs}: must be <= max_epochs={max_epochs}; lower it or raise max_epochs")
+    return checked
+
 
 def geometric_epochs(min_epochs: int, max_epochs: int, factor: int) -> tuple[int, ...]:
     """``min_epochs * factor**k`` while below ``max_epochs``, and ``max_epochs``; ascending. (1, 9, 3) -> (1, 3, 9)."""
@@ -62,6 +76,14 @@ class PromotionRung:
             return None
         heappop(self._paused)
         self._promoted.insert(better, (objective, arrival))
+        return trial_id
+
+    def take(self) -> int | None:
+        """The best trial that pauses here, marked as promoted, whatever its rank; None if nobody pauses."""
+        if not self._paused:
+            return None
+        objective, arrival, trial_id = heappop(self._paused)
+        insort(self._promoted, (objective, arrival))
         return trial_id
 
     def state(self) -> dict[str, Any]:

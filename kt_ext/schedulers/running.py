@@ -16,6 +16,9 @@ class Running:
     def __len__(self) -> int:
         return len(self._segments)
 
+    def __contains__(self, trial_id: int) -> bool:
+        return trial_id in self._segments
+
     def start(self, trial_id: int, *, done: int, until: int) -> None:
         """A worker takes the trial, which has trained ``done`` epochs, to train it up to ``until``."""
         self._segments[trial_id] = [done, until]

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kt_ext.core.searcher import AbstractSearcher, SpaceExhausted
+from kt_ext.searchers.auto import AutoSearcher
+from kt_ext.searchers.elites import EliteSearcher
+from kt_ext.searchers.evolution import EvolutionSearcher
+from kt_ext.searchers.forest import ForestSearcher
+from kt_ext.searchers.gp import GPSearcher
 from kt_ext.searchers.grid import GridSearcher
+from kt_ext.searchers.optuna_searcher import OptunaSearcher
 from kt_ext.searchers.quasi_random import QuasiRandomSearcher
 from kt_ext.searchers.random import RandomSearcher
+from kt_ext.searchers.tpe import TPESearcher
 
 __all__ = [
     "AbstractSearcher",
+    "AutoSearcher",
+    "EliteSearcher",
+    "EvolutionSearcher",
+    "ForestSearcher",
+    "GPSearcher",
     "GridSearcher",
+    "OptunaSearcher",
     "QuasiRandomSearcher",
     "RandomSearcher",
     "SpaceExhausted",
+    "TPESearcher",
     "make_searcher",
 ]
 
@@ -25,6 +39,12 @@ _BY_NAME: dict[str, Callable[[int], AbstractSearcher]] = {
     "sobol": lambda seed: QuasiRandomSearcher("sobol", seed),
     "halton": lambda seed: QuasiRandomSearcher("halton", seed),
     "grid": lambda seed: GridSearcher(),
+    "tpe": lambda seed: TPESearcher(seed=seed),
+    "gp": lambda seed: GPSearcher(seed=seed),
+    "forest": lambda seed: ForestSearcher(seed=seed),
+    "evolution": lambda seed: EvolutionSearcher(seed=seed),
+    "elites": lambda seed: EliteSearcher(),
+    "auto": lambda seed: AutoSearcher(seed),
 }
 
 

@@ -32,7 +32,7 @@ class ASHATuner(SegmentTuner):
         searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
             project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
-            target, max_retries_per_trial, ...
+            target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

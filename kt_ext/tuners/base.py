@@ -30,7 +30,6 @@ from kt_ext.execution import ChiefClient, ChiefError, LostTrial, slurm
 from kt_ext.execution.gpus import visible_gpus
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import EPOCHS, take_orders
-from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.oracles.project import LOCK, check_project_name
 from kt_ext.oracles.rung_table import RungRow, rung_rows
 from kt_ext.training.callback import EpochOutOfOrder
@@ -203,6 +202,8 @@ class SegmentTuner(keras_tuner.Tuner):
         if self._is_worker():
             return  # the chief tells it
         super()._populate_initial_space()
+        if self.hypermodel is not None:
+            self._own_oracle.beginning.completed(self._own_oracle.hyperparameters)  # say at once what is wrong
         # Keras Tuner reloads only where a tuner's file is; a search that was killed early left just its journal.
         self._own_oracle.reload()
 
@@ -348,11 +349,11 @@ class SegmentTuner(keras_tuner.Tuner):
         and for a History without the objective.
         """
         tuner_utils.validate_trial_results(results, self.oracle.objective, source)
-        reader = ObjectiveReader(self.oracle.objective)
+        reader = self._own_oracle.reader
         for history in results if isinstance(results, list) else [results]:
             if isinstance(history, keras.callbacks.History) and reader.missing(history.history):
                 raise errors.FatalValueError(
-                    f"objective {', '.join(reader.missing(history.history))!r} is not in the History that {source} "
+                    f"{reader.lacking(history.history)} is not in the History that {source} "
                     f"returned ({', '.join(sorted(history.history))}); name one of these, or return the objective"
                 )
         metrics = tuner_utils.convert_to_metrics_dict(results, self.oracle.objective)
@@ -435,6 +436,10 @@ class SegmentTuner(keras_tuner.Tuner):
         """The trial's model with the weights of its best epoch, over all executions."""
         with tuner_module.maybe_distribute(self.distribution_strategy):
             return load_best(self, trial)
+
+    def pareto_front(self) -> list[Any]:
+        """The trials that no other dominates, with ``multi_objective="pareto"``; see the oracle's ``pareto_front``."""
+        return self._own_oracle.pareto_front()
 
     def rung_table(self) -> list[RungRow]:
         """For each rung: its epochs, how many trials reached it, and the best objective there."""

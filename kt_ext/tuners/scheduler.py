@@ -20,7 +20,8 @@ class SchedulerTuner(SegmentTuner):
         scheduler: who runs and how long, e.g. ``kt_ext.schedulers.FIFO(max_trials=20, max_epochs=10)``.
         searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
         objective: as in Keras Tuner.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``.
+        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
+            seed, max_seconds, initial_values, warm_start, multi_objective, constraints, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

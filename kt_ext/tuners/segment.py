@@ -17,11 +17,11 @@ from keras_tuner.src.engine import tuner_utils
 
 from kt_ext.core.decision import Value
 from kt_ext.oracles.hyperparameters import EPOCHS, INITIAL_EPOCH, KEEP, SEED, TRIAL_ID, own_values, with_values
-from kt_ext.oracles.objective import ObjectiveReader
 from kt_ext.training.callback import TuningCallback, restore_model
 from kt_ext.training.checkpoints import Checkpoint, CheckpointDamaged, CheckpointStore
 from kt_ext.training.seeds import reseeded
 from kt_ext.training.storage import joined
+from kt_ext.tuners.model_size import size_callbacks, size_of
 
 if TYPE_CHECKING:
     from kt_ext.tuners.base import SegmentTuner
@@ -69,6 +69,8 @@ def run_segments(tuner: SegmentTuner, trial: Any, args: tuple[Any, ...], kwargs:
         for execution in range(tuner.executions_per_trial):
             segment = Segment(tuner, trial, orders, execution, earlier)
             results += segment.run(args, kwargs, callbacks)
+            if segment.ended:
+                break
             earlier.append(segment.watch.logs)
         ended = segment.ended
         if segment.reported == 0 and results and has_own_fit(tuner):
@@ -96,7 +98,7 @@ class Segment:
         self._until, self._known_epochs = orders.until, orders.known_epochs
         self._seed = (trial.hyperparameters.values.get(SEED, 0) + 7919 * execution) & 0x7FFFFFFF
         self._speaks = execution == tuner.executions_per_trial - 1
-        self._reader = ObjectiveReader(tuner.oracle.objective)
+        self._reader = tuner._own_oracle.reader
         self._store = store_of(tuner, trial.trial_id, execution)
         self._strict = False
         self.reported = 0
@@ -148,8 +150,11 @@ class Segment:
         with tuner.models.of(
             key, lambda: tuner._try_build(hp), self._orders.values, self._seed, checkpoint, changed
         ) as model:
+            if self._is_refused(model, done):
+                return []
             hooks = tuner_utils.TunerCallback(tuner, self.trial)
-            results = self._fit(model, args, kwargs, [*callbacks, hooks, self.watch], done)
+            callbacks = [*size_callbacks(self._reader.wanted), *callbacks, hooks, self.watch]
+            results = self._fit(model, args, kwargs, callbacks, done)
             passed_on = self.watch.epochs_done > done
             if not passed_on:  # HyperModel.fit did not pass our callbacks on
                 self.watch.logs += [{} for _ in range(self._until - len(self.watch.logs))]
@@ -158,6 +163,13 @@ class Segment:
                 self._require(self.watch.logs[-1])  # trials are compared at this epoch
         self.left_early = passed_on and self.watch.epochs_done < self._until and self.watch.stopped is None
         return [results]
+
+    def _is_refused(self, model: keras.Model, done: int) -> bool:
+        """Whether the oracle ends the trial before its first epoch, since the model is too large."""
+        size = size_of(model)
+        if not (done or self._known_epochs) and self._reader.constraints.breaches(size):
+            self.ended = self.tuner.report(self.trial, 0, size)
+        return self.ended
 
     def _kept_epochs(self) -> list[int]:
         return json.loads(self.trial.hyperparameters.values.get(KEEP, "[]"))
@@ -198,9 +210,9 @@ class Segment:
         return None if self._reader.missing(logs) else self._reader.minimised(logs)
 
     def _require(self, logs: Mapping[str, float]) -> None:
-        if missing := self._reader.missing(logs):
+        if self._reader.missing(logs):
             raise errors.FatalValueError(
-                f"objective {', '.join(missing)!r} is not among the logs of epoch {self.watch.epochs_done} "
+                f"{self._reader.lacking(logs)} is not among the logs of epoch {self.watch.epochs_done} "
                 f"({', '.join(sorted(logs))}), where it is needed; name one of these, give validation_data, or leave "
                 "validation_freq at 1"
             )
@@ -259,7 +271,7 @@ class Best(NamedTuple):
 
 def best_checkpoint(tuner: SegmentTuner, trial: Any) -> Best | None:
     """The best epoch over all executions; the oracle's, or the last, where no logs tell it."""
-    reader = ObjectiveReader(tuner.oracle.objective)
+    reader = tuner._own_oracle.reader
     found: list[tuple[float, Best]] = []
     for execution in range(tuner.executions_per_trial):
         store = store_of(tuner, trial.trial_id, execution)
@@ -270,7 +282,7 @@ def best_checkpoint(tuner: SegmentTuner, trial: Any) -> Best | None:
         scores = {
             epoch: reader.minimised(logs[epoch - 1])
             for epoch in epochs
-            if epoch <= len(logs) and not reader.missing(logs[epoch - 1])
+            if not reader.pareto and epoch <= len(logs) and not reader.missing(logs[epoch - 1])
         }
         best = min(scores, key=lambda epoch: (scores[epoch], epoch), default=trial.best_step)
         checkpoint = store.latest(best) if best in epochs and best != last.epoch else last

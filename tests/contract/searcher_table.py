@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kt_ext.core.searcher import AbstractSearcher
-from kt_ext.searchers import make_searcher
+from kt_ext.searchers import EvolutionSearcher, ForestSearcher, TPESearcher, make_searcher
+from kt_ext.searchers.initial import InitialValues
+from kt_ext.searchers.warm_start import EarlierTrial, WarmStart
 
 
 class Row(NamedTuple):
@@ -16,9 +18,24 @@ class Row(NamedTuple):
     seeded: bool = True  # another seed gives other proposals
 
 
+def small_forest(seed: int) -> ForestSearcher:
+    """Few trees and candidates: the contract asks for thousands of proposals."""
+    return ForestSearcher(5, n_trees=3, random_share=0.5, n_candidates=20, n_starts=2, n_steps=2, seed=seed)
+
+
 SEARCHERS: dict[str, Row] = {
     "random": Row(lambda seed: make_searcher("random", seed)),
     "sobol": Row(lambda seed: make_searcher("sobol", seed)),
     "halton": Row(lambda seed: make_searcher("halton", seed)),
     "grid": Row(lambda seed: make_searcher("grid", seed), seeded=False),
+    "tpe": Row(lambda seed: make_searcher("tpe", seed)),
+    "tpe alone": Row(lambda seed: TPESearcher(5, multivariate=False, random_share=0.2, seed=seed)),
+    "elites": Row(lambda seed: make_searcher("elites", seed)),
+    "forest": Row(small_forest),
+    "evolution": Row(lambda seed: EvolutionSearcher(population_size=5, seed=seed)),
+    "mutation": Row(lambda seed: EvolutionSearcher("mutation", population_size=5, seed=seed)),
+    "initial_values": Row(lambda seed: InitialValues(make_searcher("random", seed), [])),
+    "warm_start": Row(
+        lambda seed: WarmStart(make_searcher("random", seed), [EarlierTrial({"momentum": 0.5}, [(1, 1.0)])])
+    ),
 }

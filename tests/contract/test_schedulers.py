@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from contract.driving import Call, call, drive
-from contract.scheduler_table import SCHEDULERS
+from contract.scheduler_table import IMPATIENT, SCHEDULERS
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait, to_json
 from kt_ext.core.random import EventRandom
 
@@ -187,14 +187,16 @@ def test_worst_values_never_beat_finite_ones(make, worst):
             restore = getattr(decision, "restore", None)
             assert restore is None or restore.trial_id % 2 == 0
     assert scheduler.failure is None
-    assert max(done[trial_id] for trial_id in done if trial_id % 2 == 0) == scheduler.max_epochs
+    furthest = max(done[trial_id] for trial_id in done if trial_id % 2 == 0)
+    assert furthest == scheduler.max_epochs or isinstance(scheduler, IMPATIENT)
 
 
 @every_scheduler
 def test_all_equal_objectives_end_the_search(make):
     calls = drive(make(), seed=3, levels=1, failing=0.0, diverging=0.0)
     assert isinstance(calls[-1].answer, Done)
-    assert max(made.argument.epoch for made in calls if made.method == "observe") == make().max_epochs
+    furthest = max(made.argument.epoch for made in calls if made.method == "observe")
+    assert furthest == make().max_epochs or isinstance(make(), IMPATIENT)
 
 
 @every_scheduler

@@ -100,6 +100,39 @@ def test_another_configuration_is_named():
         ASHA(9, factor=4).load_state(ASHA(9).state())
 
 
+def test_a_state_saved_before_hyperband_was_there_is_read_and_written_the_same():
+    """A search under way, as version 0.1 wrote it."""
+    saved = {
+        "configuration": {
+            "scheduler": "ASHA",
+            "max_epochs": 9,
+            "min_epochs": 1,
+            "factor": 3,
+            "brackets": 2,
+            "max_trials": 27,
+            "variant": "promotion",
+        },
+        "started": 5,
+        "exhausted": False,
+        "running": [[3, 0, 3], [4, 0, 1], [1, 1, 3]],
+        "bracket": [[3, 1], [4, 0], [1, 0]],
+        "rungs": [
+            [
+                {"reached": 3, "paused": [[0.4, 2, 2], [0.5, 0, 0]], "promoted": [[0.25, 1]]},
+                {"reached": 0, "paused": [], "promoted": []},
+                {"reached": 0, "paused": [], "promoted": []},
+            ],
+            [{"reached": 0, "paused": [], "promoted": []}, {"reached": 0, "paused": [], "promoted": []}],
+        ],
+    }
+    asha = ASHA(9, brackets=2, max_trials=27)
+    asha.load_state(saved)
+    assert json.dumps(asha.state()) == json.dumps(saved)
+    assert report(asha, {4: 0.1}) == [Pause(4)]
+    assert report(asha, {1: 0.2}, 2) == [Run(1, until=3)]
+    assert report(asha, {1: 0.2}, 3) == [Pause(1)]
+
+
 # Promotion
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kt_ext.searchers import GridSearcher, QuasiRandomSearcher, RandomSearcher, make_searcher
+from kt_ext.searchers import (
+    EvolutionSearcher,
+    ForestSearcher,
+    GridSearcher,
+    QuasiRandomSearcher,
+    RandomSearcher,
+    make_searcher,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +22,8 @@ from kt_ext.searchers import GridSearcher, QuasiRandomSearcher, RandomSearcher, 
         ("sobol", QuasiRandomSearcher),
         ("halton", QuasiRandomSearcher),
         ("grid", GridSearcher),
+        ("forest", ForestSearcher),
+        ("evolution", EvolutionSearcher),
     ],
 )
 def test_by_name(name, cls):

@@ -1,0 +1,47 @@
+"""The tuner for who does not want to choose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner
+
+from kt_ext.oracles import AutoOracle
+from kt_ext.tuners.base import SegmentTuner, split_arguments
+
+
+class AutoTuner(SegmentTuner):
+    """Chooses by itself who trains how long and with which values::
+
+        tuner = kt_ext.AutoTuner(build, objective="val_accuracy", max_epochs=30, budget=600, directory="runs")
+        tuner.search(x, y, validation_data=(xv, yv), batch_size=64)
+        model = tuner.get_best_models()[0]
+
+    What it chooses, and the measurements that it rests on, stand in README.md, "Which tuner when".
+
+    Args:
+        hypermodel: as in Keras Tuner: a ``HyperModel`` or a function from ``hp`` to a compiled model.
+        objective: as in Keras Tuner.
+        max_epochs: the most epochs of one trial.
+        max_trials: how many trials may be started; None: as many as the budget has room for.
+        budget: how many epochs all trials together may train; None: without ``max_trials`` 20 times ``max_epochs``,
+            with it no limit.
+        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.AutoOracle``: directory,
+            project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_seconds, target, ...
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        hypermodel: Any = None,
+        objective: str | keras_tuner.Objective | list[Any] | None = None,
+        max_epochs: int = 100,
+        max_trials: int | None = None,
+        budget: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for_oracle, for_tuner = split_arguments(kwargs)
+        oracle = AutoOracle(objective, max_epochs, max_trials, budget, **for_oracle)
+        super().__init__(oracle, hypermodel, **for_tuner)
