@@ -11,7 +11,7 @@ from kt_ext._version import __version__
 check()
 
 if TYPE_CHECKING:
-    from kt_ext import core, execution, oracles, schedulers, schedules, searchers
+    from kt_ext import core, estimators, execution, oracles, schedulers, schedules, searchers
     from kt_ext.core.lineage import Schedule
     from kt_ext.oracles.lineage import schedule_from
     from kt_ext.training.callback import TuningCallback
@@ -45,6 +45,7 @@ __all__ = [
     "TuningCallback",
     "__version__",
     "core",
+    "estimators",
     "execution",
     "hyperparameters",
     "learning_rate_range_test",

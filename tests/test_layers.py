@@ -33,7 +33,7 @@ LIBRARIES = {
     "core": {"numpy"},
     "schedulers": {"numpy", "scipy", "sklearn"},
     "schedules": {"numpy"},
-    "searchers": {"numpy", "scipy", "sklearn"},
+    "searchers": {"numpy", "scipy", "sklearn", "threadpoolctl", "optuna"},
     "estimators": {"numpy", "scipy", "sklearn"},
     "nas": {"numpy"},
 }

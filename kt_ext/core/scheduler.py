@@ -58,6 +58,13 @@ class AbstractScheduler(ABC):
     def forget(self, trial_id: int) -> None:
         """The trial ended without reaching the epoch it was sent to (it failed, or ended itself): never resume it."""
 
+    def retire(self, trial_id: int) -> None:
+        """A rule around this scheduler stopped the trial for doing badly, before the epoch it was sent to.
+
+        Never resume it; where trials are compared it may be counted among the worst. As ``forget``, unless overridden.
+        """
+        self.forget(trial_id)
+
     @abstractmethod
     def exhaust(self) -> None:
         """No new values can be had: start no more trials, only finish those that exist."""

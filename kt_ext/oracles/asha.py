@@ -16,7 +16,8 @@ class ASHAOracle(SchedulerOracle):
         objective: as in Keras Tuner.
         max_epochs, min_epochs, factor, brackets, max_trials, variant: see ``kt_ext.schedulers.ASHA``.
         searcher: see ``SchedulerOracle``.
-        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, hyperparameters, retries.
+        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, initial_values, warm_start,
+            multi_objective, constraints, hyperparameters, retries.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

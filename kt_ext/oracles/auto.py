@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import keras_tuner
 
 from kt_ext.oracles.base import SchedulerOracle
 from kt_ext.schedulers import ASHA
+from kt_ext.schedulers.checks import integer
 
 #: Without a budget: as many epochs as so many full trainings take.
 FULL_TRAININGS = 20
@@ -48,23 +48,23 @@ class AutoOracle(SchedulerOracle):
             if name in kwargs:
                 instead = "budget=" if name == "max_total_epochs" else "a SchedulerOracle or SchedulerTuner"
                 raise TypeError(f"{name}={kwargs[name]!r}: the automatic choice takes none; use {instead}")
-        if isinstance(max_epochs, bool) or not isinstance(max_epochs, Integral) or max_epochs < 1:
-            raise ValueError(f"max_epochs={max_epochs!r}: must be an integer >= 1; give the most epochs of one trial")
-        if budget is None and max_trials is None:
-            budget = FULL_TRAININGS * int(max_epochs)
-        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 1):
-            raise ValueError(
-                f"budget={budget!r}: must be an integer >= 1, the epochs that all trials together may train, or None"
-            )
+        max_epochs = integer("max_epochs", max_epochs, at_least=1, remedy="give the most epochs of one trial")
+        if max_trials is not None:
+            remedy = "None starts as many as the budget has room for"
+            max_trials = integer("max_trials", max_trials, at_least=1, remedy=remedy)
+        if budget is not None:
+            remedy = "give the epochs that all trials together may train, or None"
+            budget = integer("budget", budget, at_least=1, remedy=remedy)
+        elif max_trials is None:
+            budget = FULL_TRAININGS * max_epochs
         first = max(1, round(max_epochs * FIRST_RUNG))
         if max_trials is None:
-            assert budget is not None
-            max_trials = max(1, -(-int(budget) // first))
+            max_trials = budget  # no trial that reports takes less than an epoch; one that diverges may take no more
         super().__init__(
-            ASHA(int(max_epochs), first, FACTOR, max_trials=max_trials, variant="stopping"),
+            ASHA(max_epochs, first, FACTOR, max_trials=max_trials, variant="decisive"),
             "auto",
             objective,
-            max_total_epochs=None if budget is None else int(budget),
+            max_total_epochs=budget,
             hyperparameters=hyperparameters,
             seed=seed,
             **kwargs,

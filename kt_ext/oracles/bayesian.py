@@ -16,8 +16,10 @@ class BayesianOracle(SchedulerOracle):
         objective: as in Keras Tuner.
         max_epochs: how many epochs each trial is trained.
         max_trials: how many trials are started.
-        searcher: ``"gp"`` (a Gaussian process), ``"forest"`` (a random forest), ``"tpe"``, or any other searcher.
-        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, hyperparameters, retries.
+        searcher: ``"gp"`` (a Gaussian process), ``"forest"`` (a random forest), or another; see
+            ``SchedulerOracle``.
+        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, initial_values, warm_start,
+            multi_objective, constraints, hyperparameters, retries.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

@@ -19,7 +19,8 @@ class BOHBOracle(HyperbandOracle):
         max_epochs, min_epochs, factor, max_trials, variant, brackets, bracket_choice: see
             ``kt_ext.schedulers.Hyperband``.
         searcher: see ``SchedulerOracle``.
-        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, hyperparameters, retries.
+        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, initial_values, warm_start,
+            multi_objective, constraints, hyperparameters, retries.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

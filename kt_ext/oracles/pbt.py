@@ -22,7 +22,8 @@ class PBTOracle(SchedulerOracle):
         explorer: proposes the values to go on with, in place of these three; ``kt_ext.schedulers.Perturb`` is the
             paper's.
         searcher: where the first values come from; see ``SchedulerOracle``.
-        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, hyperparameters, retries.
+        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, initial_values, warm_start,
+            multi_objective, constraints, hyperparameters, retries.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

@@ -33,8 +33,8 @@ class RacingOracle(SchedulerOracle):
         searcher: ``"elites"`` draws around the best of the races before; see ``SchedulerOracle`` for others.
         max_total_instances: the search ends when all trials together have seen so many, in place of
             ``max_total_epochs``; irace's ``maxExperiments``.
-        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, hyperparameters, retries. ``target`` is for
-            the mean over all ``max_instances``.
+        **kwargs: the other arguments of ``SchedulerOracle``: seed, budgets, initial_values, warm_start, constraints,
+            hyperparameters, retries. ``target`` is for the mean over all ``max_instances``.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

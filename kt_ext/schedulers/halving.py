@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,21 @@ import numpy as np
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.schedulers.checks import integer, same_configuration
-from kt_ext.schedulers.rungs import PromotionRung, StoppingRung, bracket_sizes, checked_epochs, geometric_epochs
+from kt_ext.schedulers.rungs import (
+    DecisiveRung,
+    PromotionRung,
+    StoppingRung,
+    bracket_sizes,
+    checked_epochs,
+    geometric_epochs,
+)
 from kt_ext.schedulers.running import Running
+
+_RUNGS: dict[str, type[PromotionRung] | type[StoppingRung]] = {
+    "promotion": PromotionRung,
+    "stopping": StoppingRung,
+    "decisive": DecisiveRung,
+}
 
 
 class AbstractHalving(AbstractScheduler):
@@ -37,13 +50,15 @@ class AbstractHalving(AbstractScheduler):
                 f"brackets={brackets}: must be <= {len(self.rung_epochs)}, the number of rungs {self.rung_epochs}; "
                 "use fewer brackets, or get more rungs by a lower min_epochs or factor"
             )
-        if variant not in ("promotion", "stopping"):
-            raise ValueError(f"variant={variant!r}: must be 'promotion' or 'stopping'; 'promotion' is the paper's")
+        if variant not in _RUNGS:
+            raise ValueError(
+                f"variant={variant!r}: must be 'promotion', 'stopping' or 'decisive'; 'promotion' is the paper's"
+            )
         self.variant = variant
-        self.stops_in_flight = variant == "stopping"
+        self.stops_in_flight = variant != "promotion"
         self.sizes = bracket_sizes(len(self.rung_epochs), self.factor)[: self.brackets]
 
-        rung = PromotionRung if variant == "promotion" else StoppingRung
+        rung = _RUNGS[variant]
         self._rungs = [[rung(epoch, self.factor) for epoch in self.rung_epochs[s:]] for s in range(self.brackets)]
         # where promotions are looked for: highest rung first, in a tie the lower bracket; the top rung is the end
         self._below_top = sorted(
@@ -69,13 +84,11 @@ class AbstractHalving(AbstractScheduler):
             trial_id = rung.promote()
             if trial_id is not None:
                 checkpoint = CheckpointRef(trial_id, rung.epoch)
-                return self._run(trial_id, s, until=self._rungs[s][k + 1].epoch, restore=checkpoint)
+                return self._run(trial_id, s, k + 1, checkpoint)
         if self._started == self.max_trials or self._exhausted:
-            return Wait() if self._running else Done()
+            return Wait() if self._running else self._finish()
         self._started += 1
-        s = self._choose_bracket(rng)
-        until = self._rungs[s][0].epoch if self.variant == "promotion" else self.max_epochs
-        return self._run(self._started - 1, s, until=until)
+        return self._run(self._started - 1, self._choose_bracket(rng), 0)
 
     def observe(self, observation: Observation, rng: np.random.Generator) -> Run | Pause | Stop:
         trial_id, epoch = observation.trial_id, observation.epoch
@@ -94,10 +107,27 @@ class AbstractHalving(AbstractScheduler):
         self._leave(trial_id)
         return Pause(trial_id) if rung.pauses and epoch < self.max_epochs else Stop(trial_id)
 
+    def _finish(self) -> Run | Done:
+        """Nothing is left to decide. Where the first at a rung wait for others that never come, the best goes on."""
+        if self.variant == "decisive" and not any(rungs[-1].finished for rungs in self._rungs):
+            for s, k in self._below_top:
+                trial_id = self._rungs[s][k].take()
+                if trial_id is not None:
+                    return self._run(trial_id, s, k + 1, CheckpointRef(trial_id, self._rungs[s][k].epoch))
+        return Done()
+
     def forget(self, trial_id: int) -> None:
         # Only a running trial can be forgotten, and no rung has it among the paused, so none will promote it.
         # What it reached stays on record: it did reach it.
         self._leave(trial_id)
+
+    def retire(self, trial_id: int) -> None:
+        # As one that diverged on the way to its next rung: a share of those that set out for the rung is promoted,
+        # not a share of the few that a rule let arrive.
+        done = self._running.done(trial_id)
+        s = self._bracket[trial_id]
+        self._rungs[s][bisect_right(self.rung_epochs, done, lo=s) - s].reach(trial_id, math.inf)
+        self.forget(trial_id)
 
     def exhaust(self) -> None:
         self._exhausted = True
@@ -122,7 +152,9 @@ class AbstractHalving(AbstractScheduler):
             for rung, rung_state in zip(rungs, rungs_state, strict=True):
                 rung.load_state(rung_state)
 
-    def _run(self, trial_id: int, s: int, until: int, restore: CheckpointRef | None = None) -> Run:
+    def _run(self, trial_id: int, s: int, k: int, restore: CheckpointRef | None = None) -> Run:
+        """On its way to rung k of bracket s."""
+        until = self.max_epochs if self.stops_in_flight else self._rungs[s][k].epoch
         self._running.start(trial_id, done=restore.epoch if restore else 0, until=until)
         self._bracket[trial_id] = s
         return Run(trial_id, until, restore=restore)

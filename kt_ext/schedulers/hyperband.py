@@ -37,7 +37,7 @@ class Hyperband(AbstractHalving):
         min_epochs: the first rung, from 1 to ``max_epochs``.
         factor: the reduction factor, eta in the paper, >= 2: rungs lie at ``min_epochs * factor**k`` epochs.
         max_trials: how many trials may be started; None: one whole table (143 for 81, 1 and 3).
-        variant: ``"promotion"`` or ``"stopping"``, see ``ASHA``.
+        variant: ``"promotion"``, ``"stopping"`` or ``"decisive"``, see ``ASHA``.
         brackets: only the most aggressive so many, from 1; None: as many as there are rungs.
         bracket_choice: ``"budget"``: shares as in the table. ``"learned"``: a bracket's share is reduced as its first
             rung fails to foretell the order of trials at the highest rung that enough of them reached; until 8 reached
@@ -57,7 +57,7 @@ class Hyperband(AbstractHalving):
         min_epochs: int = 1,
         factor: int = 3,
         max_trials: int | None = None,
-        variant: Literal["promotion", "stopping"] = "promotion",
+        variant: Literal["promotion", "stopping", "decisive"] = "promotion",
         brackets: int | None = None,
         bracket_choice: Literal["budget", "learned"] = "budget",
     ) -> None:

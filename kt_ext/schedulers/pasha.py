@@ -136,6 +136,14 @@ class PASHA(AbstractScheduler):
         self._finishing.discard(trial_id)
         del self._curves[trial_id]
 
+    def retire(self, trial_id: int) -> None:
+        # It counts among those that set out for the rung, a share of which is promoted. In the ranking it has no place:
+        # that it did badly between the rungs does not say at which of them the order was wrong.
+        until = self._running.until(trial_id)
+        if trial_id not in self._finishing:
+            self._rungs[bisect_left(self.rung_epochs, until)].reach(trial_id, math.inf)
+        self.forget(trial_id)
+
     def exhaust(self) -> None:
         self._exhausted = True
 

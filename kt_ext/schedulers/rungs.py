@@ -98,6 +98,50 @@ class PromotionRung:
         self._promoted = [(objective, arrival) for objective, arrival in state["promoted"]]
 
 
+class DecisiveRung(PromotionRung):
+    """Trials run through or stop, save the first ``factor - 1``, which pause: there is no top ``1 / factor`` of them.
+
+    Whoever comes later goes on at once if it is among the top ``1 / factor`` of those that reached the rung so far, and
+    stops else. One that paused is promoted when it is among them, as in a ``PromotionRung``.
+    """
+
+    def __init__(self, epoch: int, factor: int) -> None:
+        super().__init__(epoch, factor)
+        self._objectives: list[float] = []  # finite ones, ascending
+
+    @property
+    def pauses(self) -> bool:  # type: ignore[override]
+        """Whether the trial that came last, if it does not go on, pauses."""
+        return self._reached < self._factor
+
+    @property
+    def finished(self) -> bool:
+        """Whether a trial that did not diverge has reached the rung."""
+        return bool(self._objectives)
+
+    def reach(self, trial_id: int, objective: float) -> bool:
+        """Records the trial; whether it goes on. One at inf counts as arrived and never goes on."""
+        rank = bisect_right(self._objectives, objective)  # it arrived last, so it is behind its equals
+        if objective < math.inf:
+            insort(self._objectives, objective)
+        if self._reached < self._factor - 1:
+            return super().reach(trial_id, objective)
+        self._reached += 1
+        goes_on = objective < math.inf and rank < self._reached // self._factor
+        if goes_on:
+            insort(self._promoted, (objective, self._reached - 1))
+        return goes_on
+
+    def state(self) -> dict[str, Any]:
+        """The rung as a JSON object."""
+        return super().state() | {"objectives": list(self._objectives)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over a ``state()``."""
+        super().load_state(state)
+        self._objectives = list(state["objectives"])
+
+
 class StoppingRung:
     """Trials run through: one goes on if it is among the top ``1 / factor`` of those that reached the rung so far.
 

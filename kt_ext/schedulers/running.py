@@ -32,9 +32,7 @@ class Running:
         Raises:
             ValueError: the trial is not running, or the epoch is not after its last and up to where it was sent.
         """
-        segment = self._segments.get(observation.trial_id)
-        if segment is None:
-            raise ValueError(self._not_running(observation.trial_id))
+        segment = self._segment(observation.trial_id)
         done, until = segment
         if not done < observation.epoch <= until:
             raise ValueError(
@@ -44,10 +42,18 @@ class Running:
         segment[0] = observation.epoch
         return until
 
+    def done(self, trial_id: int) -> int:
+        """How many epochs the trial has done. Raises ValueError if it is not running."""
+        return self._segment(trial_id)[0]
+
+    def until(self, trial_id: int) -> int:
+        """The epoch that the trial was sent to. Raises ValueError if it is not running."""
+        return self._segment(trial_id)[1]
+
     def end(self, trial_id: int) -> None:
         """The trial left its worker. Raises ValueError if it is not running."""
-        if self._segments.pop(trial_id, None) is None:
-            raise ValueError(self._not_running(trial_id))
+        self._segment(trial_id)
+        del self._segments[trial_id]
 
     def state(self) -> list[list[int]]:
         """A JSON array of ``[trial_id, done, until]``."""
@@ -57,8 +63,10 @@ class Running:
         """Take over a ``state()``."""
         self._segments = {trial_id: [done, until] for trial_id, done, until in state}
 
-    def _not_running(self, trial_id: int) -> str:
-        return (
-            f"trial_id={trial_id!r}: is unknown or not running (running: {sorted(self._segments)}); observe and forget "
-            "take a trial that suggest handed out and that has not paused, stopped or been forgotten since"
-        )
+    def _segment(self, trial_id: int) -> list[int]:
+        if trial_id not in self._segments:
+            raise ValueError(
+                f"trial_id={trial_id!r}: is unknown or not running (running: {sorted(self._segments)}); observe and "
+                "forget take a trial that suggest handed out and that has not paused, stopped or been forgotten since"
+            )
+        return self._segments[trial_id]

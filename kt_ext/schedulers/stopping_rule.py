@@ -17,9 +17,10 @@ from kt_ext.schedulers.checks import same_configuration
 class StoppingRule(AbstractScheduler):
     """Another scheduler, whose trials may also be stopped by their curves.
 
-    The inner scheduler decides first. Where it would let a trial go on, the rule may stop it; to the inner scheduler
-    that is a trial that ended itself. So a rung of successive halving never counts the trials that a rule stopped on
-    their way to it, and promotes a share of fewer: give such a scheduler more trials.
+    The inner scheduler decides first. Where it would let a trial go on, the rule may stop it, and the inner scheduler
+    is told (``retire``). Successive halving counts such a trial among the worst of the rung it was on its way to, so
+    as many are promoted there as without the rule. A rule that stops trials for doing well sets ``stops_the_good``:
+    then the trial is one that ended itself (``forget``).
 
     Rules nest: in ``Target(MedianRule(ASHA(27)), 0.1)`` ASHA decides, then the median, then the target.
 
@@ -30,6 +31,7 @@ class StoppingRule(AbstractScheduler):
 
     Attributes:
         inner: the scheduler that decides first.
+        stops_the_good: whether a trial is stopped for doing well.
 
     Raises:
         TypeError: ``scheduler`` is none.
@@ -37,6 +39,7 @@ class StoppingRule(AbstractScheduler):
     """
 
     stops_in_flight = True
+    stops_the_good = False
 
     def __init__(self, scheduler: AbstractScheduler) -> None:
         if not isinstance(scheduler, AbstractScheduler):
@@ -89,12 +92,18 @@ class StoppingRule(AbstractScheduler):
                 stops = self._stops(trial_id, curve)
             self._note(trial_id, curve)
         if stops:
-            self.inner.forget(trial_id)
+            if self.stops_the_good:
+                self.inner.forget(trial_id)
+            else:
+                self.inner.retire(trial_id)
             return Stop(trial_id)
         return decision
 
     def forget(self, trial_id: int) -> None:
         self.inner.forget(trial_id)  # what it reported stays on record: it did reach it
+
+    def retire(self, trial_id: int) -> None:
+        self.inner.retire(trial_id)
 
     def exhaust(self) -> None:
         self.inner.exhaust()

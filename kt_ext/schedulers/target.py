@@ -22,6 +22,8 @@ class Target(StoppingRule):
         ValueError, TypeError: an argument is out of range.
     """
 
+    stops_the_good = True
+
     def __init__(self, scheduler: AbstractScheduler, target: float, direction: Literal["min", "max"] = "min") -> None:
         super().__init__(scheduler)
         self.target = number("target", target, remedy="give the value of the metric that is good enough")

@@ -1,4 +1,4 @@
-"""Small matrices in one thread: several threads that wait for each other take longer, many times so on a busy machine."""
+"""Small matrices in one thread: several that wait for each other take longer, many times so on a busy machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 @cache
 def _controller() -> Any:
+    import scipy.linalg  # noqa: F401  # only a library that is loaded is found, and scipy may bring one of its own
     from threadpoolctl import ThreadpoolController  # scikit-learn brings it
 
     return ThreadpoolController()

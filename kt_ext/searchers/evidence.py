@@ -21,6 +21,7 @@ class Evidence:
         units: ``space.encode`` of each trial's values, shape (n_trials, n_parameters); NaN where a parameter is
             inactive, or was not yet known when the trial began.
         epochs: epochs that each trial has done, shape (n_trials,).
+        changes: how often a trial turned out to have other values than when it was first seen here.
         running: whether each trial is with a worker now, shape (n_trials,), bool.
     """
 
@@ -36,6 +37,7 @@ class Evidence:
             self._values: list[object] = []
             self._units = np.empty((0, len(space.parameters)))
             self._observed = 0
+            self.changes = 0
             self._curves: list[tuple[list[int], list[float]]] = []  # epochs and the best objective up to each
         for trial_id in history.ids[len(self.ids) :]:
             self._row[trial_id] = len(self.ids)
@@ -48,6 +50,7 @@ class Evidence:
         for row, trial_id in enumerate(self.ids):
             values = history.values(trial_id)
             if values is not self._values[row]:  # new, or changed in mid-training
+                self.changes += self._values[row] is not None
                 self._values[row], self._units[row] = values, space.encode(values)
         trial_ids, epochs, objectives = history.observations()
         for place in range(self._observed, len(epochs)):

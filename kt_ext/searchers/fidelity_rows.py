@@ -68,5 +68,6 @@ def standardised(objectives: np.ndarray, clip: float) -> np.ndarray:
     low, middle = np.quantile(finite, [0.25, 0.5])
     limited = np.minimum(objectives, middle + clip * (middle - low))
     limited = np.where(np.isfinite(limited), limited, finite.max())
-    deviation = limited.std()
-    return (limited - limited.mean()) / (deviation if deviation > 0 else 1.0)
+    if limited.min() == limited.max():  # their computed deviation need not be 0
+        return np.zeros(len(objectives))
+    return (limited - limited.mean()) / limited.std()

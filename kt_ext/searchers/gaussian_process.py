@@ -1,7 +1,7 @@
 """Gaussian process regression with a Matern 5/2 kernel and one length scale for each input.
 
-Rasmussen and Williams (2006), "Gaussian Processes for Machine Learning": Algorithm 2.1 for the prediction, equation 5.9 for
-the gradient of the marginal likelihood. Inputs may share a length scale, as the indicators of one choice do.
+Rasmussen and Williams (2006), "Gaussian Processes for Machine Learning": Algorithm 2.1 for the prediction, equation 5.9
+for the gradient of the marginal likelihood. Inputs may share a length scale, as the indicators of one choice do.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def sample(
             return -np.inf
         return -negative_log_density(theta, squares, targets, prior_mean, prior_std)[0]
 
-    theta = np.log(np.concatenate([start.length_scales, [start.signal, start.noise]]))
+    # A start at a bound may lie an ulp beyond it once exp and log have been taken.
+    theta = np.clip(np.log(np.concatenate([start.length_scales, [start.signal, start.noise]])), low, high)
     density = log_density(theta)
     kernels = []
     for _ in range(n):

@@ -1,11 +1,13 @@
 """Bayesian optimisation with a Gaussian process over values and epochs.
 
-Snoek, Larochelle, Adams (2012), "Practical Bayesian Optimization of Machine Learning Algorithms", arXiv:1206.2944, with the
-epoch as one more input (Swersky, Snoek, Adams, 2013, "Multi-Task Bayesian Optimization") and the logarithm of the
+Snoek, Larochelle, Adams (2012), "Practical Bayesian Optimization of Machine Learning Algorithms", arXiv:1206.2944, with
+the epoch as one more input (Swersky, Snoek, Adams, 2013, "Multi-Task Bayesian Optimization") and the logarithm of the
 expected improvement (Ament et al., 2023).
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +21,11 @@ from kt_ext.searchers.cube import Cube, first_untried
 from kt_ext.searchers.evidence import Evidence
 from kt_ext.searchers.features import Features
 from kt_ext.searchers.fidelity_rows import epochs_after, rows_of, standardised
-from kt_ext.searchers.gaussian_process import Kernel, Posterior, fit, sample
 from kt_ext.searchers.quasi_random import QuasiRandomSearcher
 from kt_ext.searchers.untried import Untried
+
+if TYPE_CHECKING:
+    from kt_ext.searchers.gaussian_process import Kernel, Posterior
 
 #: The kernel is fitted anew whenever there are so many times more observations.
 REFIT = 1.3
@@ -81,7 +85,7 @@ class GPSearcher(AbstractSearcher):
         self._untried = Untried()
         self._evidence = Evidence()
         self._key: tuple[object, Space] | None = None
-        self._kernels: tuple[int, list[Kernel]] | None = None
+        self._kernels: tuple[tuple[int, int], list[Kernel]] | None = None
 
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> dict[str, Value]:
         """Untried values. Raises SpaceExhausted when a finite space has none left."""
@@ -103,7 +107,8 @@ class GPSearcher(AbstractSearcher):
         """Candidates, the most promising first, shape (n, n_parameters)."""
         top = int(evidence.epochs.max())
         posteriors = self._posteriors(history, evidence, top)
-        known = evidence.units[evidence.epochs > 0]
+        # Pending trials too: what they are believed to give is no improvement for the next.
+        known = evidence.units[(evidence.epochs > 0) | evidence.running]
         known_inputs = self._inputs(known, top)
         means = [posterior.mean(known_inputs) for posterior in posteriors]
 
@@ -124,6 +129,9 @@ class GPSearcher(AbstractSearcher):
         return units[np.argsort(-scores, kind="stable")]
 
     def _posteriors(self, history: History, evidence: Evidence, top: int) -> list[Posterior]:
+        # Imported late: scipy's linear algebra takes a second, and other searchers do without.
+        from kt_ext.searchers.gaussian_process import Posterior
+
         rows = rows_of(evidence, evidence.epochs, self.max_rows)
         inputs, targets = self._inputs(rows.units, rows.epochs), standardised(rows.objectives, CLIP)
         waiting = self._inputs(evidence.units[evidence.running], top)
@@ -134,16 +142,19 @@ class GPSearcher(AbstractSearcher):
         return posteriors
 
     def _fitted(self, history: History, evidence: Evidence) -> list[Kernel]:
-        """The kernels, fitted to the first so many observations: a function of the history, whatever was asked before."""
+        """The kernels, fitted to the first so many observations: a function of the history, not of earlier calls."""
+        from kt_ext.searchers.gaussian_process import fit, sample
+
         reports, size = len(history.observations()[0]), self.n_startup
         while int(size * REFIT) + 1 <= reports:
             size = int(size * REFIT) + 1
-        if self._kernels is None or self._kernels[0] != size:
+        key = (size, evidence.changes)
+        if self._kernels is None or self._kernels[0] != key:
             rows = rows_of(evidence, epochs_after(history, evidence, size), self.max_rows)
             inputs, targets = self._inputs(rows.units, rows.epochs), standardised(rows.objectives, CLIP)
             best = fit(inputs, targets, self._groups)
             drawn = sample(best, inputs, targets, self._groups, self.kernel_samples) if self.kernel_samples else [best]
-            self._kernels = (size, drawn)
+            self._kernels = (key, drawn)
         return self._kernels[1]
 
     @property

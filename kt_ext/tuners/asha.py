@@ -28,8 +28,10 @@ class ASHATuner(SegmentTuner):
         factor: how many times fewer trials reach each next rung; rungs lie at ``min_epochs * factor**k`` epochs.
         brackets: how many different first rungs are used; 1 is plain ASHA.
         max_trials: how many trials are started; None: ``factor ** number of rungs``.
-        variant: ``"promotion"`` (pause at a rung, resume the best later; the paper's) or ``"stopping"``.
-        searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
+        variant: ``"promotion"`` (pause at a rung, resume the best later; the paper's), ``"stopping"`` (decide on
+            arrival) or ``"decisive"`` (the same, but the first at each rung wait for others).
+        searcher: where values come from: a name such as ``"random"`` or ``"gp"``, or an object; see
+            ``kt_ext.oracles.SchedulerOracle``.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
             project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
             target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...

@@ -27,7 +27,8 @@ class AutoTuner(SegmentTuner):
         budget: how many epochs all trials together may train; None: without ``max_trials`` 20 times ``max_epochs``,
             with it no limit.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.AutoOracle``: directory,
-            project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_seconds, target, ...
+            project_name, overwrite, distribution_strategy, seed, max_seconds, target, initial_values, warm_start,
+            multi_objective, constraints, max_retries_per_trial, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.
@@ -43,5 +44,6 @@ class AutoTuner(SegmentTuner):
         **kwargs: Any,
     ) -> None:
         for_oracle, for_tuner = split_arguments(kwargs)
+        for_oracle |= {name: for_tuner.pop(name) for name in ("scheduler", "searcher") if name in for_tuner}  # refused
         oracle = AutoOracle(objective, max_epochs, max_trials, budget, **for_oracle)
         super().__init__(oracle, hypermodel, **for_tuner)

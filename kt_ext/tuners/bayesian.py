@@ -21,10 +21,11 @@ class BayesianTuner(SegmentTuner):
         objective: as in Keras Tuner.
         max_epochs: how many epochs each trial is trained.
         max_trials: how many trials are started.
-        searcher: ``"gp"`` (a Gaussian process), ``"forest"`` (a random forest), ``"tpe"``, or any other searcher.
+        searcher: ``"gp"`` (a Gaussian process), ``"forest"`` (a random forest), or another; see
+            ``kt_ext.oracles.SchedulerOracle``.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
             project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
-            target, max_retries_per_trial, ...
+            target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

@@ -24,14 +24,16 @@ class HyperbandTuner(SegmentTuner):
         min_epochs: epochs before the first comparison.
         factor: how many times fewer trials reach each next rung; rungs lie at ``min_epochs * factor**k`` epochs.
         max_trials: how many trials are started; None: one whole table of Hyperband's.
-        variant: ``"promotion"`` (pause at a rung, resume the best later) or ``"stopping"``.
+        variant: ``"promotion"`` (pause at a rung, resume the best later), ``"stopping"`` (decide on arrival) or
+            ``"decisive"`` (the same, but the first at each rung wait for others).
         brackets: how many different first rungs are used; None: one for each rung.
         bracket_choice: ``"budget"`` (as in Hyperband's table) or ``"learned"`` (fewer trials where a bracket's first
             rung fails to foretell the last).
-        searcher: how values are chosen, see ``kt_ext.oracles.SchedulerOracle``.
+        searcher: where values come from: a name such as ``"random"`` or ``"gp"``, or an object; see
+            ``kt_ext.oracles.SchedulerOracle``.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
             project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
-            target, max_retries_per_trial, ...
+            target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

@@ -80,7 +80,7 @@ class PBTTuner(PopulationTuner):
         mutable: names of the hyperparameters that may change in mid-training; None: all but those that shape the
             model's variables, found by building the model with different values. See also ``kt_ext.mutable``.
         synchronous: whether members wait for all others at each comparison; ``"auto"`` waits for half of them.
-        searcher: where the first values come from: ``"random"``, ``"quasi_random"``, ... or an ``AbstractSearcher``.
+        searcher: where the first values come from; see ``kt_ext.oracles.SchedulerOracle``.
         explorer: proposes the values to go on with, in place of ``resample_probability``, ``perturbation_factors`` and
             ``mutable``: ``kt_ext.schedulers.Perturb(...)`` is the paper's rule.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,

@@ -44,10 +44,12 @@ class RacingTuner(SegmentTuner):
         confidence: of the test.
         min_survivors: a race ends when so few are left.
         trials_per_race: new configurations in each race.
-        searcher: ``"elites"`` draws around the best of the races before; ``"random"``, ... or an ``AbstractSearcher``.
+        searcher: ``"elites"`` draws around the best of the races before; for others see
+            ``kt_ext.oracles.SchedulerOracle``.
         max_total_instances: the search ends after so many trainings.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
-            project_name, overwrite, distribution_strategy, seed, max_seconds, target, max_retries_per_trial, ...
+            project_name, overwrite, distribution_strategy, seed, max_seconds, target, initial_values, warm_start,
+            constraints, max_retries_per_trial, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

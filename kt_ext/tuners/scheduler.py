@@ -18,7 +18,8 @@ class SchedulerTuner(SegmentTuner):
     Args:
         hypermodel: as in Keras Tuner: a ``HyperModel`` or a function from ``hp`` to a compiled model.
         scheduler: who runs and how long, e.g. ``kt_ext.schedulers.FIFO(max_trials=20, max_epochs=10)``.
-        searcher: ``"random"``, ``"quasi_random"``, ``"sobol"``, ``"halton"``, ``"grid"`` or an ``AbstractSearcher``.
+        searcher: where values come from: a name such as ``"random"`` or ``"gp"``, or an object; see
+            ``kt_ext.oracles.SchedulerOracle``.
         objective: as in Keras Tuner.
         **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
             seed, max_seconds, initial_values, warm_start, multi_objective, constraints, ...

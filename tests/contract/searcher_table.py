@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kt_ext.core.searcher import AbstractSearcher
-from kt_ext.searchers import EvolutionSearcher, ForestSearcher, TPESearcher, make_searcher
+from kt_ext.searchers import EvolutionSearcher, ForestSearcher, GPSearcher, TPESearcher, make_searcher
 from kt_ext.searchers.initial import InitialValues
 from kt_ext.searchers.warm_start import EarlierTrial, WarmStart
 
@@ -23,6 +23,10 @@ def small_forest(seed: int) -> ForestSearcher:
     return ForestSearcher(5, n_trees=3, random_share=0.5, n_candidates=20, n_starts=2, n_steps=2, seed=seed)
 
 
+def small_gp(seed: int) -> GPSearcher:
+    return GPSearcher(5, seed=seed, n_candidates=20, max_rows=20)
+
+
 SEARCHERS: dict[str, Row] = {
     "random": Row(lambda seed: make_searcher("random", seed)),
     "sobol": Row(lambda seed: make_searcher("sobol", seed)),
@@ -32,6 +36,9 @@ SEARCHERS: dict[str, Row] = {
     "tpe alone": Row(lambda seed: TPESearcher(5, multivariate=False, random_share=0.2, seed=seed)),
     "elites": Row(lambda seed: make_searcher("elites", seed)),
     "forest": Row(small_forest),
+    "gp": Row(small_gp),
+    "gp, averaged": Row(lambda seed: GPSearcher(5, seed=seed, kernel_samples=2, n_candidates=20, max_rows=10)),
+    "auto": Row(lambda seed: make_searcher("auto", seed)),
     "evolution": Row(lambda seed: EvolutionSearcher(population_size=5, seed=seed)),
     "mutation": Row(lambda seed: EvolutionSearcher("mutation", population_size=5, seed=seed)),
     "initial_values": Row(lambda seed: InitialValues(make_searcher("random", seed), [])),

@@ -1,8 +1,8 @@
 """What a user of many machines has: one script, started on each; the environment says which is the chief.
 
-    python user_script.py DIRECTORY asha|fifo|pbt
+    python user_script.py DIRECTORY asha|bohb|fifo|pbt
 
-Each process writes ``ID.jsonl``, a line for each thing that it does. In ``asha`` and ``pbt`` mode ``worker0`` starts
+Each process writes ``ID.jsonl``, a line for each thing that it does. In all but ``fifo`` mode ``worker0`` starts
 alone and pauses after three segments, so that the first trial that is resumed is resumed on ``worker1``.
 """
 
@@ -93,6 +93,12 @@ class ASHATuner(Watched, kt_ext.ASHATuner):
             wait_for(directory / "three-segments")
 
 
+class BOHBTuner(Watched, kt_ext.BOHBTuner):
+    def on_search_begin(self) -> None:
+        if ME == "worker1":
+            wait_for(directory / "three-segments")
+
+
 class PBTTuner(Watched, kt_ext.PBTTuner):
     """Writes down the learning rate at each step, and what the chief says of the best trial."""
 
@@ -136,6 +142,8 @@ def tuner_of(kind: str, **where: Any) -> Any:
     """The same tuner in every process."""
     if kind == "asha":
         return ASHATuner(HyperModel(), "val_loss", max_epochs=9, max_trials=9, seed=0, **where)
+    if kind == "bohb":
+        return BOHBTuner(HyperModel(), "val_loss", max_epochs=4, factor=2, max_trials=16, seed=0, **where)
     if kind == "pbt":
         return PBTTuner(
             PBTModel(), "val_loss", population_size=4, max_epochs=8, perturbation_interval=2, quantile_fraction=0.5,

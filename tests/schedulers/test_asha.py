@@ -84,7 +84,10 @@ def test_hyperbands_table_for_81_and_3():
             "use fewer brackets, or get more rungs by a lower min_epochs or factor",
         ),
         ({"max_trials": 0}, "max_trials=0: must be an integer >= 1; None takes factor ** number of rungs"),
-        ({"variant": "stop"}, "variant='stop': must be 'promotion' or 'stopping'; 'promotion' is the paper's"),
+        (
+            {"variant": "stop"},
+            "variant='stop': must be 'promotion', 'stopping' or 'decisive'",
+        ),
     ],
 )
 def test_arguments_out_of_range(arguments, message):

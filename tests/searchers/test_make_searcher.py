@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from kt_ext.searchers import (
+    AutoSearcher,
+    EliteSearcher,
     EvolutionSearcher,
     ForestSearcher,
+    GPSearcher,
     GridSearcher,
     QuasiRandomSearcher,
     RandomSearcher,
+    TPESearcher,
     make_searcher,
 )
 
@@ -22,8 +26,12 @@ from kt_ext.searchers import (
         ("sobol", QuasiRandomSearcher),
         ("halton", QuasiRandomSearcher),
         ("grid", GridSearcher),
+        ("tpe", TPESearcher),
+        ("gp", GPSearcher),
         ("forest", ForestSearcher),
         ("evolution", EvolutionSearcher),
+        ("elites", EliteSearcher),
+        ("auto", AutoSearcher),
     ],
 )
 def test_by_name(name, cls):

@@ -102,7 +102,7 @@ def test_the_size_as_an_objective(project):
 
 
 class Worse(keras.callbacks.Callback):
-    """The size counts as larger from the second epoch on, so that the first is the one that a trial is judged by."""
+    """Two objectives that only grow, so that the first epoch is the one that a trial is judged by."""
 
     def on_epoch_end(self, epoch, logs=None):
         logs["cost"] = float(epoch)
@@ -194,6 +194,6 @@ def test_a_model_without_an_input_shape_is_measured_in_its_first_epoch(project):
         **project,
     )
     tuner.search(**data(), verbose=0)
-    message = f"infeasible by the constraints, at epoch 1: params={SIZES[32]} is not <= {LIMIT}"
-    assert tuner.oracle.trials["0"].message.startswith(message.split(", at")[0])
+    assert tuner.oracle.trials["0"].message.endswith(f": params={SIZES[32]} is not <= {LIMIT}")
+    assert tuner.oracle.search.history.epochs_of(0) > 0
     assert [trial.trial_id for trial in tuner.oracle.get_best_trials(5)] == ["1"]
