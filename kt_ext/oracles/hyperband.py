@@ -42,7 +42,7 @@ class HyperbandOracle(SchedulerOracle):
             min_epochs,
             factor,
             max_trials,
-            variant,
+            variant,  # type: ignore[arg-type]
             brackets,
             bracket_choice,  # type: ignore[arg-type]
         )

@@ -41,6 +41,7 @@ SCHEDULER_ROWS: dict[str, Callable[[], AbstractScheduler]] = {
     "fifo": lambda: FIFO(10, 3),
     "asha": lambda: ASHA(9, max_trials=14),
     "asha, stopping": lambda: ASHA(9, max_trials=12, brackets=2, variant="stopping"),
+    "asha, decisive": lambda: ASHA(9, max_trials=12, variant="decisive"),
     "hyperband": lambda: Hyperband(9, max_trials=12),
     "hyperband, learned": lambda: Hyperband(4, factor=2, max_trials=14, bracket_choice="learned"),
     "pasha": lambda: PASHA(9, max_trials=14),

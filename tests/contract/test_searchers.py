@@ -78,12 +78,12 @@ def test_proposals_are_valid(row, seed):
 
 
 @every_searcher
-def test_a_thousand_proposals(row):
-    proposals, _ = propose(row, MIXED, 1000)
+def test_many_proposals(row):
+    proposals, _ = propose(row, MIXED, row.many)
     for values in proposals:
         MIXED.validate(values)
     # Pending trials count as tried.
-    assert distinct(proposals) == 1000
+    assert distinct(proposals) == row.many
 
 
 @every_searcher
@@ -108,10 +108,10 @@ def test_a_finite_space_is_exhausted_exactly(row, seed):
 
 @every_searcher
 def test_a_rare_configuration_is_found(row):
-    """Half of the draws give model a; each of the thousand others is rare, and the last one is found all the same."""
-    space = Space([Parameter("model", Choice(("a", "b"))), Parameter("n", Int(1, 1000), (Condition("model", ("b",)),))])
-    proposals, _ = propose(row, space, 1001)
-    assert distinct(proposals) == 1001
+    """Half of the draws give model a; each of the many others is rare, and the last one is found all the same."""
+    n = Parameter("n", Int(1, row.many), (Condition("model", ("b",)),))
+    proposals, _ = propose(row, Space([Parameter("model", Choice(("a", "b"))), n]), row.many + 1)
+    assert distinct(proposals) == row.many + 1
 
 
 @every_searcher

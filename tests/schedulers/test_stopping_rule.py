@@ -11,7 +11,7 @@ import pytest
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.core.simulate import simulate
-from kt_ext.schedulers import ASHA, FIFO, PBT, MedianRule, Patience, Target
+from kt_ext.schedulers import ASHA, FIFO, PASHA, PBT, MedianRule, Patience, Target
 
 RNG = np.random.default_rng(0)
 
@@ -42,6 +42,43 @@ def test_a_stopped_trial_has_left_the_inner_scheduler():
     assert rule.suggest(RNG) == Done()
     with pytest.raises(ValueError, match="trial_id=0: is unknown or not running"):
         rule.forget(0)
+
+
+def reached(scheduler: AbstractScheduler) -> list[int]:
+    """How many trials each rung counts."""
+    rungs = scheduler.state()["rungs"]
+    return [rung["reached"] for rung in (rungs[0] if isinstance(rungs[0], list) else rungs)]
+
+
+@pytest.mark.parametrize("make", [lambda: ASHA(9, min_epochs=3), lambda: PASHA(9, min_epochs=3)])
+def test_a_retired_trial_counts_at_the_rung_it_was_on_its_way_to(make):
+    scheduler = make()
+    for trial_id, end in enumerate((scheduler.retire, scheduler.forget)):
+        assert scheduler.suggest(RNG) == Run(trial_id, until=3)
+        assert scheduler.observe(Observation(trial_id, 1, 0.5), RNG) == Run(trial_id, until=3)
+        end(trial_id)
+        with pytest.raises(ValueError, match=f"trial_id={trial_id}: is unknown or not running"):
+            scheduler.retire(trial_id)
+    assert reached(scheduler) == [1, 0]
+
+
+def test_where_trials_run_through_the_rung_is_the_next_one():
+    scheduler = ASHA(9, variant="stopping")
+    scheduler.suggest(RNG)
+    assert scheduler.observe(Observation(0, 1, 0.5), RNG) == Run(0, until=9)
+    scheduler.retire(0)
+    assert reached(scheduler) == [1, 1, 0]
+
+
+def test_a_trial_that_is_stopped_for_doing_well_is_not_counted_among_the_worst():
+    inner = ASHA(9, min_epochs=3)
+    for rule, expected in ((Target(inner, 0.5), [0, 0]), (Patience(inner, 1), [1, 0])):
+        run = rule.suggest(RNG)
+        decision = rule.observe(Observation(run.trial_id, 1, 0.5), RNG)
+        if isinstance(decision, Run):
+            decision = rule.observe(Observation(run.trial_id, 2, 0.5), RNG)
+        assert decision == Stop(run.trial_id)
+        assert reached(inner) == expected
 
 
 def test_nested_rules_each_stop_trials():
