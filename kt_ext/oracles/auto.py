@@ -62,7 +62,7 @@ class AutoOracle(SchedulerOracle):
             max_trials = budget  # no trial that reports takes less than an epoch; one that diverges may take no more
         super().__init__(
             ASHA(max_epochs, first, FACTOR, max_trials=max_trials, variant="decisive"),
-            "auto",
+            "gp",
             objective,
             max_total_epochs=budget,
             hyperparameters=hyperparameters,

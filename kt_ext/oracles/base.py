@@ -44,8 +44,7 @@ class SchedulerOracle(LeavingOracle):
         scheduler: who runs and how long; it is copied, so one object can configure several oracles.
         searcher: which values new trials get: an ``AbstractSearcher`` or a name. Without a model of the trials so far:
             ``"random"``, ``"sobol"`` or ``"quasi_random"`` (the same), ``"halton"``, ``"grid"``. Learning from them:
-            ``"tpe"``, ``"gp"``, ``"forest"``, ``"evolution"``, ``"elites"`` (for ``Racing``), and ``"auto"``, which is
-            ``"gp"``, or ``"forest"`` in a space of many inputs.
+            ``"tpe"``, ``"gp"``, ``"forest"``, ``"evolution"``, and ``"elites"`` (for ``Racing``).
         objective: as in Keras Tuner: a metric's name, a ``keras_tuner.Objective``, or a list of them (a signed sum).
         max_total_epochs: the search ends when all trials together have trained so many epochs.
         max_seconds: the search ends after so many seconds; earlier sessions of a resumed search count, pauses do not.

@@ -109,7 +109,8 @@ class AbstractHalving(AbstractScheduler):
 
     def _finish(self) -> Run | Done:
         """Nothing is left to decide. Where the first at a rung wait for others that never come, the best goes on."""
-        if self.variant == "decisive" and not any(rungs[-1].finished for rungs in self._rungs):
+        tops = [rungs[-1] for rungs in self._rungs]
+        if not any(not isinstance(top, DecisiveRung) or top.finished for top in tops):
             for s, k in self._below_top:
                 trial_id = self._rungs[s][k].take()
                 if trial_id is not None:

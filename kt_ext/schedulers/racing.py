@@ -201,6 +201,6 @@ class Racing(AbstractScheduler):
         return np.array([self._results[trial_id][: self._step] for trial_id in members]).T
 
     def _configuration(self) -> dict[str, Any]:
-        names = ("max_instances", "max_trials", "first_test", "each_test", "test", "confidence", "min_survivors")
-        names += ("trials_per_race", "instance")
+        names = ["max_instances", "max_trials", "first_test", "each_test", "test", "confidence", "min_survivors"]
+        names += ["trials_per_race", "instance"]
         return {"scheduler": "Racing"} | {name: getattr(self, name) for name in names}

@@ -169,6 +169,10 @@ class StoppingRung:
         """None: nobody pauses here."""
         return None
 
+    def take(self) -> int | None:
+        """None: nobody pauses here."""
+        return None
+
     def state(self) -> dict[str, Any]:
         """The rung as a JSON object."""
         return {"reached": self._reached, "objectives": list(self._objectives)}

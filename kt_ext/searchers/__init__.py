@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kt_ext.core.searcher import AbstractSearcher, SpaceExhausted
-from kt_ext.searchers.auto import AutoSearcher
 from kt_ext.searchers.elites import EliteSearcher
 from kt_ext.searchers.evolution import EvolutionSearcher
 from kt_ext.searchers.forest import ForestSearcher
@@ -18,7 +17,6 @@ from kt_ext.searchers.tpe import TPESearcher
 
 __all__ = [
     "AbstractSearcher",
-    "AutoSearcher",
     "EliteSearcher",
     "EvolutionSearcher",
     "ForestSearcher",
@@ -44,7 +42,6 @@ _BY_NAME: dict[str, Callable[[int], AbstractSearcher]] = {
     "forest": lambda seed: ForestSearcher(seed=seed),
     "evolution": lambda seed: EvolutionSearcher(seed=seed),
     "elites": lambda seed: EliteSearcher(),
-    "auto": lambda seed: AutoSearcher(seed),
 }
 
 

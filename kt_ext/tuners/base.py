@@ -147,7 +147,8 @@ class SegmentTuner(keras_tuner.Tuner):
         if executions_per_trial > 1 and oracle.scheduler.stops_in_flight:
             raise ValueError(
                 f"executions_per_trial={executions_per_trial}: executions run one after the other, so a scheduler that "
-                "stops trials in flight would decide after all but one have run in full; use variant='promotion' or 1"
+                "stops trials in flight would decide after all but one have run in full; use 1, or a scheduler that "
+                "only pauses them, as variant='promotion' does"
             )
         self.placement = Placement(executor, workers, gpus_per_worker, lease_seconds, heartbeat_seconds, trial_timeout)
         on_all = distribution_strategy is not None or keras.distribution.distribution() is not None

@@ -38,7 +38,6 @@ SEARCHERS: dict[str, Row] = {
     "elites": Row(lambda seed: make_searcher("elites", seed)),
     "forest": Row(small_forest),
     "gp": Row(small_gp, many=100),
-    "auto": Row(lambda seed: make_searcher("auto", seed), many=100),
     "evolution": Row(lambda seed: EvolutionSearcher(population_size=5, seed=seed)),
     "mutation": Row(lambda seed: EvolutionSearcher("mutation", population_size=5, seed=seed)),
     "initial_values": Row(lambda seed: InitialValues(make_searcher("random", seed), [])),

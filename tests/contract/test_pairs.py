@@ -34,7 +34,7 @@ from kt_ext.schedulers import (
     Target,
     WilcoxonRule,
 )
-from kt_ext.searchers import AutoSearcher, ForestSearcher, GPSearcher, TPESearcher
+from kt_ext.searchers import ForestSearcher, GPSearcher, TPESearcher
 
 # One row for each kind, small: together a search of every pair.
 SCHEDULER_ROWS: dict[str, Callable[[], AbstractScheduler]] = {
@@ -64,7 +64,6 @@ SEARCHER_ROWS: dict[str, Callable[[int], AbstractSearcher]] = {
     "tpe alone": lambda seed: TPESearcher(4, n_candidates=8, multivariate=False, seed=seed),
     "forest": lambda seed: ForestSearcher(4, 2, 0.1, n_candidates=10, n_starts=1, n_steps=1, seed=seed),
     "gp": lambda seed: GPSearcher(4, seed, n_candidates=10),
-    "auto": AutoSearcher,
 }
 PAIRS = list(product(SCHEDULER_ROWS, SEARCHER_ROWS))
 SPACE = Space(
@@ -214,7 +213,7 @@ def test_what_shapes_the_model_stays(scheduler, searcher):
         shapes[event["trial"]] = shape
 
 
-FEW = [("asha", "gp"), ("hyperband", "tpe"), ("pbt", "forest"), ("extrapolation", "auto"), ("racing", "elites")]
+FEW = [("asha", "gp"), ("hyperband", "tpe"), ("pbt", "forest"), ("extrapolation", "gp"), ("racing", "elites")]
 
 
 def test_the_same_in_another_process():

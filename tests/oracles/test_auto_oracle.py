@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kt_ext.oracles import AutoOracle
-from kt_ext.searchers import AutoSearcher
+from kt_ext.searchers import GPSearcher
 from oracles.oracle_driving import LOSS, Workers, by_values, decisions, placed, small_space
 
 
@@ -37,7 +37,7 @@ def test_budget_and_trials(arguments, budget):
         == oracle.scheduler_as_given.rung_epochs[-1]
         == arguments.get("max_epochs", 9)
     )
-    assert isinstance(oracle.searcher, AutoSearcher)
+    assert isinstance(oracle.searcher, GPSearcher)
 
 
 @pytest.mark.parametrize("count", [1, 4])

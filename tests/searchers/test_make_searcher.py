@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from kt_ext.searchers import (
-    AutoSearcher,
     EliteSearcher,
     EvolutionSearcher,
     ForestSearcher,
@@ -31,7 +30,6 @@ from kt_ext.searchers import (
         ("forest", ForestSearcher),
         ("evolution", EvolutionSearcher),
         ("elites", EliteSearcher),
-        ("auto", AutoSearcher),
     ],
 )
 def test_by_name(name, cls):
