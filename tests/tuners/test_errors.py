@@ -51,7 +51,7 @@ def test_how_long_is_the_schedulers(project, name):
         (
             {"executions_per_trial": 2, "variant": "stopping"},
             ValueError,
-            r"executions run one after the other.*use var",
+            r"executions run one after the other.*use 1",
         ),
         ({"max_total_epochs": 0}, ValueError, r"max_total_epochs=0: must be an integer >= 1"),
         ({"max_model_size": 0}, ValueError, r"max_model_size=0: must be an integer >= 1"),
