@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 
 from contract.driving import Call, call, drive
-from contract.scheduler_table import IMPATIENT, SCHEDULERS
+from contract.scheduler_table import IMPATIENT, SCHEDULERS, SLOW
 from kt_ext.core.decision import CheckpointRef, Done, Observation, Pause, Run, Stop, Wait, to_json
 from kt_ext.core.random import EventRandom
 
 SEEDS = range(5)
-every_scheduler = pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS.keys())
+every_scheduler = pytest.mark.parametrize(
+    "make",
+    [pytest.param(make, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, make in SCHEDULERS.items()],
+)
 
 
 def runs(calls: list[Call]) -> list[Run]:

@@ -86,7 +86,7 @@ def test_hyperbands_table_for_81_and_3():
         ({"max_trials": 0}, "max_trials=0: must be an integer >= 1; None takes factor ** number of rungs"),
         (
             {"variant": "stop"},
-            "variant='stop': must be 'promotion', 'stopping' or 'decisive'",
+            "variant='stop': must be 'promotion', 'stopping' or 'decisive'; 'promotion' is the paper's",
         ),
     ],
 )

@@ -131,7 +131,7 @@ class EachLoss(keras.callbacks.Callback):
         self.losses.append(logs["val_loss"])
 
 
-@pytest.mark.parametrize("share_models", [True, False])
+@pytest.mark.parametrize("share_models", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_epoch_before_the_last_may_be_the_best(project, share_models):
     """The last epoch is trained at a rate that ruins the model."""
     seen = EachLoss()
@@ -144,7 +144,7 @@ def test_an_epoch_before_the_last_may_be_the_best(project, share_models):
     assert loss == pytest.approx(min(seen.losses), rel=1e-5)
 
 
-@pytest.mark.parametrize("dies_at", [2, 7])
+@pytest.mark.parametrize("dies_at", [2, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_killed_search_trains_the_instance_in_flight_again_and_no_other(project, unbroken, dies_at):
     with pytest.raises(KeyboardInterrupt):
         search(race(project), callbacks=[Fits(dies_at)])

@@ -90,6 +90,7 @@ def test_results_summary(searched, capsys):
     assert "learning_rate" in printed
 
 
+@pytest.mark.slow
 def test_broken_off_and_gone_on_with_by_another_tuner(searched, tmp_path):
     """Nothing is trained again, and the search ends as one that was not broken off."""
     case, unbroken = searched
