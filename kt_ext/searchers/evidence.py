@@ -20,7 +20,8 @@ class Evidence:
         ids: trial id of each row.
         units: ``space.encode`` of each trial's values, shape (n_trials, n_parameters); NaN where a parameter is
             inactive, or was not yet known when the trial began.
-        epochs: epochs that each trial has done, shape (n_trials,).
+        epochs: epochs that each trial has done, shape (n_trials,). One that ended without a report, as it failed or its
+            model broke a constraint, counts as one that was bad after 1 epoch: its neighbours are no better.
         changes: how often a trial turned out to have other values than when it was first seen here.
         running: whether each trial is with a worker now, shape (n_trials,), bool.
     """
@@ -60,6 +61,7 @@ class Evidence:
         self.units = self._units[:n]
         self.epochs = np.array([curve[0][-1] if curve[0] else 0 for curve in self._curves], dtype=int)
         self.running = np.fromiter((trial_id in history.pending for trial_id in self.ids), bool, n)
+        self.epochs[(self.epochs == 0) & ~self.running] = 1
         return self
 
     def _observe(self, trial_id: int, epoch: int, objective: float) -> None:

@@ -143,12 +143,14 @@ def recombine(
 
 
 def _best_of_slots(evidence: Evidence, epoch: int, n_slots: int) -> dict[int, int]:
-    """The row of each slot's best trial at ``epoch``; slots without a report are left out."""
+    """The row of each slot's best trial at ``epoch``; slots without a finite one are left out."""
     best: dict[int, tuple[int, float, int]] = {}
     for row in np.flatnonzero(evidence.epochs > 0).tolist():
         reached = min(int(evidence.epochs[row]), epoch)
         # The younger one wins a tie, as in differential evolution.
         key = (-reached, evidence.best_until(row, reached), -row)
+        if not np.isfinite(key[1]):
+            continue
         slot = row % n_slots
         best[slot] = min(key, best.get(slot, key))
     return {slot: -key[2] for slot, key in best.items()}

@@ -61,13 +61,15 @@ def standardised(objectives: np.ndarray, clip: float) -> np.ndarray:
 
     The limit is the median plus ``clip`` times its distance from the lower quartile: how bad the bad ones are (a
     diverged loss, ``inf``) says nothing about where the best are, and would take all resolution from the good ones.
+    Infinite ones are taken to one deviation of the others beyond the worst of these.
     """
     finite = objectives[np.isfinite(objectives)]
     if not len(finite):
         return np.zeros(len(objectives))
     low, middle = np.quantile(finite, [0.25, 0.5])
-    limited = np.minimum(objectives, middle + clip * (middle - low))
-    limited = np.where(np.isfinite(limited), limited, finite.max())
+    kept = np.minimum(finite, middle + clip * (middle - low))
+    limited = np.full(len(objectives), kept.max() + (kept.std() if kept.min() < kept.max() else 1.0))
+    limited[np.isfinite(objectives)] = kept
     if limited.min() == limited.max():  # their computed deviation need not be 0
         return np.zeros(len(objectives))
     return (limited - limited.mean()) / limited.std()

@@ -104,3 +104,15 @@ def test_another_space_or_history_is_read_afresh():
     assert same(evidence.follow(other, SPACE), Evidence().follow(other, SPACE))
     assert evidence.ids == [0]
     assert evidence.follow(History(), SPACE).units.shape == (0, 2)
+
+
+def test_one_that_ended_without_a_report_counts_as_bad():
+    """It failed, or its model broke a constraint; one that is still running may yet do well."""
+    history, space = History(), Space([Parameter("x", Float(0.0, 1.0))])
+    for trial_id in range(3):
+        history.start(trial_id, {"x": trial_id / 4})
+    record(history, 0, 0.5)
+    history.end(1)
+    evidence = Evidence().follow(history, space)
+    assert evidence.epochs.tolist() == [1, 1, 0]
+    assert [evidence.best_until(row, 1) for row in range(3)] == [0.5, math.inf, math.inf]

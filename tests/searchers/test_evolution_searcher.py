@@ -80,7 +80,7 @@ def test_a_higher_epoch_comes_first():
 
 
 def test_a_slot_without_a_report_gets_a_random_point():
-    """The ninth trial is for slot 0, whose two trials are still running."""
+    """The ninth trial is for slot 0, whose two trials ended without a report."""
     curves = [{}, {1: 1.0}, {1: 2.0}, {1: 3.0}, {}, {1: 4.0}, {1: 5.0}, {1: 6.0}]
     history = population({0.1 + 0.1 * k: curve for k, curve in enumerate(curves)})
     assert len(children(history, 60)) == 60
