@@ -21,9 +21,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "estimators": {"core"},
     "nas": {"core", "searchers", "estimators"},
     "training": PURE,
+    "networks": PURE,
     "oracles": PURE,
     "execution": {"oracles"} | PURE,
-    "tuners": {"execution", "oracles", "training"} | PURE,
+    "tuners": {"execution", "oracles", "training", "networks"} | PURE,
     "reports": {"tuners", "oracles", "training"} | PURE,
     "integrations": {"tuners", "oracles", "training"} | PURE,
     "__main__": {"execution"},
@@ -35,7 +36,7 @@ LIBRARIES = {
     "schedules": {"numpy"},
     "searchers": {"numpy", "scipy", "sklearn", "threadpoolctl", "optuna"},
     "estimators": {"numpy", "scipy", "sklearn"},
-    "nas": {"numpy"},
+    "nas": {"numpy", "scipy", "sklearn"},
 }
 # Modules beside the layers: the first binds the public names, the other two import nothing of ours.
 OUTSIDE = {"kt_ext", "kt_ext._version", "kt_ext._environment"}

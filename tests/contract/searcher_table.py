@@ -16,7 +16,7 @@ class Row(NamedTuple):
 
     make: Callable[[int], AbstractSearcher]  # from the seed
     seeded: bool = True  # another seed gives other proposals
-    many: int = 1000  # how many proposals are many: a model that takes 20 ms for each is asked for fewer
+    many: int = 400  # how many proposals are many: a model that takes 20 ms for each is asked for fewer
 
 
 def small_forest(seed: int) -> ForestSearcher:
@@ -36,7 +36,7 @@ SEARCHERS: dict[str, Row] = {
     "tpe": Row(lambda seed: make_searcher("tpe", seed)),
     "tpe alone": Row(lambda seed: TPESearcher(5, multivariate=False, random_share=0.2, seed=seed)),
     "elites": Row(lambda seed: make_searcher("elites", seed)),
-    "forest": Row(small_forest),
+    "forest": Row(small_forest, many=200),
     "gp": Row(small_gp, many=100),
     "evolution": Row(lambda seed: EvolutionSearcher(population_size=5, seed=seed)),
     "mutation": Row(lambda seed: EvolutionSearcher("mutation", population_size=5, seed=seed)),

@@ -13,6 +13,8 @@ from distributed.user_script import tuner_of
 from kt_ext.core import lineage
 from kt_ext.core.lineage import Schedule
 
+pytestmark = pytest.mark.slow
+
 MEMBERS, EPOCHS, INTERVAL = 4, 8, 2
 
 

@@ -60,6 +60,7 @@ def cluster(directory: Path, **options: Any) -> Iterator[Cluster]:
         yield Cluster(watch)
 
 
+@SLOW
 def test_a_chief_that_is_killed_and_started_again_finds_its_workers_at_work(tmp_path: Path) -> None:
     with cluster(tmp_path, kind="asha") as running:
         watch = running.watch

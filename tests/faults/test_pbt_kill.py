@@ -54,9 +54,9 @@ def unbroken(server: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.param("after-exploit:2", 0, marks=SLOW),
         pytest.param("after-exploit:4", 0, marks=SLOW),
         pytest.param("before-restore:1", 0, marks=SLOW),
-        ("before-restore:3", 0),
-        ("after-restore:2", 0),
-        ("loser-first-epoch:1", 0),
+        pytest.param("before-restore:3", 0, marks=SLOW),
+        pytest.param("after-restore:2", 0, marks=SLOW),
+        pytest.param("loser-first-epoch:1", 0, marks=SLOW),
         pytest.param("loser-first-epoch:4", 0, marks=SLOW),
         pytest.param("after-ask:1", 0, marks=SLOW),
         pytest.param("after-ask:6", 0, marks=SLOW),
@@ -64,7 +64,7 @@ def unbroken(server: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.param("checkpoint-write:3", 1, marks=SLOW),
         ("checkpoint-write:16", 1),
         pytest.param("between-checkpoint-and-report:3", 0, marks=SLOW),
-        ("between-checkpoint-and-report:12", 0),  # the last to come, so the others are waiting for this report
+        pytest.param("between-checkpoint-and-report:12", 0, marks=SLOW),  # the last to come, so the others are waiting for this report
         pytest.param("between-checkpoint-and-report:14", 0, marks=SLOW),
         pytest.param("journal-line:2", 0, marks=SLOW),  # before it is known what may change
         pytest.param("journal-line:20", 0, marks=SLOW),

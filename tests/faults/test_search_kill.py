@@ -71,7 +71,7 @@ def copy(directory: Path, to: Path) -> Path:
         ("checkpoint-write:15", 1),
         pytest.param("checkpoint-write:1", 1, marks=SLOW),
         pytest.param("between-checkpoint-and-report:1", 0, marks=SLOW),  # nothing was ever reported
-        ("between-checkpoint-and-report:13", 0),
+        pytest.param("between-checkpoint-and-report:13", 0, marks=SLOW),
         pytest.param("journal-line:1", 0, marks=SLOW),  # not even the settings are recorded
         pytest.param("journal-line:2", 0, marks=SLOW),
         pytest.param("journal-line:30", 0, marks=SLOW),

@@ -95,7 +95,7 @@ TRIALS = [
     [
         pytest.param({}, 5, id="plain"),
         pytest.param({"jit_compile": True}, 3, id="jit", marks=pytest.mark.slow),
-        pytest.param({"steps_per_execution": 2}, 3, id="steps_per_execution"),
+        pytest.param({"steps_per_execution": 2}, 3, id="steps_per_execution", marks=pytest.mark.slow),
     ],
 )
 def test_trials_on_one_traced_model(compile_args: dict[str, Any], trials: int, traces: dict[str, int]) -> None:

@@ -141,6 +141,7 @@ class Batches(keras_tuner.HyperModel):
         return model.fit(*args, **{**kwargs, "batch_size": hp.Int("batch_size", 10, 100, step=10)})
 
 
+@pytest.mark.slow
 def test_a_batch_size_of_fit(tmp_path):
     """It shows after the first build only; a takeover's next fit uses the new one."""
     explorer = kt_ext.schedulers.Perturb(resample_probability=1.0)
@@ -203,6 +204,7 @@ def build_without_input(hp: Any) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_a_model_without_input(tmp_path):
     tuner = population(build_without_input, directory=str(tmp_path), population_size=2, max_epochs=3)
     watcher = searched(tuner)
