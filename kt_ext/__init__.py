@@ -11,7 +11,7 @@ from kt_ext._version import __version__
 check()
 
 if TYPE_CHECKING:
-    from kt_ext import core, estimators, execution, oracles, schedulers, schedules, searchers
+    from kt_ext import core, estimators, execution, nas, oracles, schedulers, schedules, searchers
     from kt_ext.core.lineage import Schedule
     from kt_ext.oracles.lineage import schedule_from
     from kt_ext.training.callback import TuningCallback
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         BayesianTuner,
         BOHBTuner,
         HyperbandTuner,
+        NASTuner,
         PB2Tuner,
         PBTTuner,
         RacingTuner,
@@ -36,6 +37,7 @@ __all__ = [
     "BOHBTuner",
     "BayesianTuner",
     "HyperbandTuner",
+    "NASTuner",
     "PB2Tuner",
     "PBTTuner",
     "RacingTuner",
@@ -50,6 +52,7 @@ __all__ = [
     "hyperparameters",
     "learning_rate_range_test",
     "mutable",
+    "nas",
     "oracles",
     "schedule_from",
     "schedulers",
@@ -64,6 +67,7 @@ _WHERE = {
     "BOHBTuner": "kt_ext.tuners",
     "BayesianTuner": "kt_ext.tuners",
     "HyperbandTuner": "kt_ext.tuners",
+    "NASTuner": "kt_ext.tuners",
     "PB2Tuner": "kt_ext.tuners",
     "PBTTuner": "kt_ext.tuners",
     "RacingTuner": "kt_ext.tuners",

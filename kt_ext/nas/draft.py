@@ -26,11 +26,17 @@ class Scale:
 
     Attributes:
         filters: the share of all widths, in (0, 1].
-        cells: cells (or blocks) in each stack, in place of the space's own number; None leaves it.
+        cells: cells (or blocks) in each stack, in place of the space's own number, >= 1; None leaves it.
     """
 
     filters: float = 1.0
     cells: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.filters <= 1:
+            raise ValueError(f"filters={self.filters!r}: must be in (0, 1]; 1 leaves all widths")
+        if self.cells is not None and (not isinstance(self.cells, int) or self.cells < 1):
+            raise ValueError(f"cells={self.cells!r}: must be an integer >= 1, or None for the space's own number")
 
 
 class Draft:
@@ -47,7 +53,7 @@ class Draft:
     """
 
     def __init__(self, input_shape: Sequence[int], scale: Scale | None = None) -> None:
-        shape = tuple(input_shape)
+        shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
         if not shape or not all(isinstance(size, int) and size >= 1 for size in shape):
             raise ValueError(
                 f"input_shape={input_shape!r}: must be integers >= 1, without the batch, such as (32, 32, 3) or (20,)"
@@ -66,6 +72,10 @@ class Draft:
     def shape(self, x: str) -> Shape:
         """The shape of a layer's output."""
         return self._layers[x].shape
+
+    def laid(self, x: str) -> Layer:
+        """The layer of this name."""
+        return self._layers[x]
 
     def channels(self, x: str) -> int:
         """The last dimension of a layer's output."""
@@ -100,15 +110,17 @@ class Draft:
             filters=filters, kernel=kernel, stride=stride, bias=bias,
         )  # fmt: skip
 
-    def depthwise(self, x: str, kernel: int = 3, stride: int = 1, bias: bool = False) -> str:
-        """A convolution of each channel on its own. 1D and 2D."""
+    def depthwise(self, x: str, kernel: int = 3, stride: int = 1, bias: bool = False, dilation: int = 1) -> str:
+        """A convolution of each channel on its own. 1D and 2D; with a stride there can be no dilation."""
         shape, channels = self._strided(x, stride), self.channels(x)
+        if stride > 1 and dilation > 1:
+            raise ValueError(f"dilation={dilation} with stride={stride}: Keras has one or the other; lay two layers")
         if len(shape) > 2:
             raise ValueError(f"depthwise on {self.shape(x)}: Keras has it in 1D and 2D; use conv")
         weights = kernel ** len(shape) * channels
         return self._lay(
             "depthwise", (x,), (*shape, channels), weights + bias * channels, weights * math.prod(shape),
-            kernel=kernel, stride=stride, bias=bias,
+            kernel=kernel, stride=stride, bias=bias, dilation=dilation,
         )  # fmt: skip
 
     def dense(self, x: str, units: int, activation: str | None = None, bias: bool = True) -> str:
@@ -167,9 +179,12 @@ class Draft:
         channels = sum(self.channels(x) for x in xs)
         return xs[0] if len(xs) == 1 else self._lay("concat", tuple(xs), (*self.shape(xs[0])[:-1], channels))
 
-    def zero(self, x: str, stride: int = 1) -> str:
-        """Zeros of the shape that a strided layer on ``x`` would have."""
-        return self._lay("zero", (x,), (*self._strided(x, stride), self.channels(x)), stride=stride)
+    def zero(self, x: str, stride: int = 1, filters: int | None = None) -> str:
+        """Zeros of the shape that a convolution of ``x`` would have (a dense layer of vectors, whose stride means
+        nothing); ``filters`` None: as many channels as it has.
+        """
+        shape = self._strided(x, stride) if self.is_spatial(x) else ()
+        return self._lay("zero", (x,), (*shape, self.channels(x) if filters is None else filters), stride=stride)
 
     def layer(self, x: str, make: Callable[[], Any]) -> str:
         """Any Keras layer of one input: ``make()`` gives a new one. It is made here once, to learn shape and size."""

@@ -124,10 +124,13 @@ def _conv(kernel: int) -> Lay:
     return lay
 
 
-def _separable(kernel: int) -> Lay:
+def _separable(kernel: int, dilation: int = 1) -> Lay:
+    """A depthwise convolution and one of 1x1. Keras has no stride with dilation: with a stride it is not dilated."""
+
     def lay(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
         x = net.activation(x, activation) if first else x
-        x = net.batch_norm(net.conv(net.depthwise(x, kernel, stride), filters, 1))
+        x = net.depthwise(x, kernel, stride, dilation=dilation if stride == 1 else 1)
+        x = net.batch_norm(net.conv(x, filters, 1))
         return x if first else net.activation(x, activation)
 
     return lay
@@ -153,18 +156,12 @@ def _pool(kind: str, size: int) -> Lay:
     return lay
 
 
-def _dense(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
-    x = net.activation(x, activation) if first else x
-    x = net.batch_norm(net.dense(x, filters, bias=False))
-    return x if first else net.activation(x, activation)
-
-
 def _skip(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
     return matched(net, x, filters, stride)
 
 
 def _none(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
-    return net.zero(matched(net, x, filters) if net.channels(x) != filters else x, stride)
+    return net.zero(x, stride, filters)
 
 
 SKIP = "skip"
@@ -173,9 +170,10 @@ NONE = "none"
 for _op in (
     *(Op(f"conv{size}x{size}", _conv(size)) for size in (1, 3, 5, 7)),
     *(Op(f"sep{size}x{size}", _separable(size)) for size in (3, 5, 7)),
+    *(Op(f"dil{size}x{size}", _separable(size, dilation=2)) for size in (3, 5)),
     *(Op(f"mb{expansion}_{size}x{size}", _inverted(size, expansion)) for expansion in (3, 6) for size in (3, 5)),
     *(Op(f"{kind}pool{size}x{size}", _pool(kind, size)) for kind in ("max", "avg") for size in (2, 3)),
-    Op("dense", _dense, spatial=False),
+    Op("dense", project, spatial=False),
     Op(SKIP, _skip, spatial=False),
     Op(NONE, _none, spatial=False),
 ):

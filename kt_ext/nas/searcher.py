@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -25,6 +26,23 @@ DRAWS = 2000
 SMALL = 100_000
 
 
+Genes = tuple[tuple[str, Value], ...]
+
+
+class AbstractScreen(ABC):
+    """Scores architectures that were not trained.
+
+    Attributes:
+        candidates: how many are scored for each trial.
+    """
+
+    candidates: int
+
+    @abstractmethod
+    def score(self, arch: Architecture) -> float:
+        """How promising it looks, always the same for the same architecture; higher is better."""
+
+
 class ArchitectureSearcher(AbstractSearcher):
     """Proposes the hyperparameters of an architecture by a strategy, and the other ones by a searcher.
 
@@ -36,6 +54,9 @@ class ArchitectureSearcher(AbstractSearcher):
         others: proposes the values of hyperparameters outside of the architecture.
         inherit: whether each trial that has no parent by its strategy begins with the weights of the nearest one.
         repeats: whether an architecture may be tried again.
+
+    Attributes:
+        screen: of its ``candidates`` proposals only the one with the best score is tried; None tries each.
     """
 
     def __init__(
@@ -53,6 +74,8 @@ class ArchitectureSearcher(AbstractSearcher):
         self.others = others
         self.inherit = inherit
         self.repeats = repeats
+        self.screen: AbstractScreen | None = None
+        self._scores: dict[Genes, float] = {}
         fits: Callable[[Architecture], bool] = (lambda arch: True) if limits is None else limits.fit
         self._records = Records(space, max_trials, fits)
         self._whole: Space | None = None
@@ -70,7 +93,28 @@ class ArchitectureSearcher(AbstractSearcher):
         return {**values, **self._other_values(history, space, rng)}
 
     def _propose(self, records: Records, rng: np.random.Generator) -> Proposal:
-        new = records.fits if self.repeats else records.is_new
+        if self.screen is None:
+            return self._one(records, rng, ())
+        proposals: list[Proposal] = []
+        while len(proposals) < self.screen.candidates:
+            try:
+                proposals.append(self._one(records, rng, [each.arch.genes for each in proposals]))
+            except SpaceExhausted:
+                if not proposals:
+                    raise
+                break
+        return max(proposals, key=lambda each: self._score(each.arch))
+
+    def _score(self, arch: Architecture) -> float:
+        assert self.screen is not None
+        if arch.genes not in self._scores:
+            self._scores[arch.genes] = self.screen.score(arch)
+        return self._scores[arch.genes]
+
+    def _one(self, records: Records, rng: np.random.Generator, but: Collection[Genes]) -> Proposal:
+        def new(arch: Architecture) -> bool:
+            return arch.genes not in but and (records.fits(arch) if self.repeats else records.is_new(arch))
+
         for _ in range(ATTEMPTS):
             proposal = self.strategy.choose(records, rng)
             if new(proposal.arch):

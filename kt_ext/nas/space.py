@@ -85,6 +85,22 @@ class AbstractArchitectureSpace(ABC):
         """The architecture in one line."""
         return " ".join(f"{name}={value}" for name, value in arch.genes)
 
+    def parse(self, text: str) -> dict[str, Value]:
+        """The genes that ``text`` names; for text of another form anything, or ValueError."""
+        words = dict(part.partition("=")[::2] for part in text.split(" "))
+        return {gene.name: _read(gene, words[gene.name]) for gene in self.genes.parameters if gene.name in words}
+
+    def from_text(self, text: str) -> Architecture:
+        """The inverse of ``text``. Raises ValueError for text that is not exactly an architecture's of this space."""
+        try:
+            arch = self.repair(self.parse(text))
+        except ValueError:
+            arch = None
+        if arch is None or self.text(arch) != text:
+            example = self.text(self.random(np.random.default_rng(0)))
+            raise ValueError(f"text={text!r}: must be the text of one of this space's architectures, like {example!r}")
+        return arch
+
     def graphs(self, arch: Architecture) -> dict[str, Graph]:
         """What a picture shows: one graph for each part, by its title. By default the blocks of the network."""
         return {"": blocks_of(self.network(arch, self.picture_shape))}
@@ -276,6 +292,14 @@ def blocks_of(network: Network) -> Graph:
         if place[source] != place[layer.name]
     )
     return Graph(tuple(labels), tuple(edges))
+
+
+def _read(gene: Parameter, word: str) -> Value:
+    """The value that ``str`` turned into ``word``."""
+    domain = gene.domain
+    if domain.count is None:
+        return float(word)
+    return next((value for index in range(domain.count) if str(value := domain.at(index)) == word), word)
 
 
 def _others(gene: Parameter, value: Value) -> list[Value]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from kt_ext.nas.network import Network
 from kt_ext.nas.records import Records
 from kt_ext.nas.space import Architecture
 
@@ -31,6 +33,13 @@ class AbstractStrategy(ABC):
     away, so that after a restart the same proposals follow. The search asks again when a proposal was tried before or
     breaks a limit (``records.is_new``), with fresh random numbers, and after ``ATTEMPTS`` times takes a random one.
     """
+
+    def bind(  # noqa: B027 (most strategies compare genes alone)
+        self, network: Callable[[Architecture], Network]
+    ) -> None:
+        """Told once, before anything is chosen, how the search lays its architectures; of use where networks are
+        compared. Without it they are laid on ``space.picture_shape``.
+        """
 
     @abstractmethod
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:

@@ -129,7 +129,10 @@ class SchedulerOracle(LeavingOracle):
 
     def _set_seed(self, seed: int) -> None:
         self.seed = self._seed_state = seed
-        self.searcher = make_searcher(self._given_searcher, seed)
+        self.searcher = self._make_searcher(seed)
+
+    def _make_searcher(self, seed: int) -> AbstractSearcher:
+        return make_searcher(self._given_searcher, seed)
 
     def _clear(self) -> None:
         """No trials, nothing decided."""

@@ -123,7 +123,8 @@ class InstructingOracle(JudgingOracle):
             # Keras Tuner's wire adds the defaults of all that would be active if their parents had their defaults.
             for name in {entry.name for entry in hp.space if not hp.is_active(entry.name)}:
                 hp.values.pop(name, None)
-        values = own_values(hp.values)
-        if values != history.values(number):
+        sent = history.values(number)
+        values = {**own_values(hp.values), **{name: sent[name] for name in sent.keys() - own_values(sent).keys()}}
+        if values != sent:
             history.amend(number, values)
             self._append({"e": "values", "trial": number, "values": values})

@@ -5,6 +5,7 @@ from kt_ext.tuners.auto import AutoTuner
 from kt_ext.tuners.bayesian import BayesianTuner
 from kt_ext.tuners.bohb import BOHBTuner
 from kt_ext.tuners.hyperband import HyperbandTuner
+from kt_ext.tuners.nas import NASTuner
 from kt_ext.tuners.pbt import PB2Tuner, PBTTuner
 from kt_ext.tuners.racing import RacingTuner
 from kt_ext.tuners.scheduler import SchedulerTuner
@@ -15,6 +16,7 @@ __all__ = [
     "BOHBTuner",
     "BayesianTuner",
     "HyperbandTuner",
+    "NASTuner",
     "PB2Tuner",
     "PBTTuner",
     "RacingTuner",

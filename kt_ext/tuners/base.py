@@ -433,6 +433,9 @@ class SegmentTuner(keras_tuner.Tuner):
             )
         return model
 
+    def on_new_model(self, trial: Any, model: keras.Model) -> None:
+        """Called with each trial's model before its first epoch, its weights as initialised."""
+
     def load_model(self, trial: Any) -> keras.Model:
         """The trial's model with the weights of its best epoch, over all executions."""
         with tuner_module.maybe_distribute(self.distribution_strategy):

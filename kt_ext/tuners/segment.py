@@ -152,6 +152,8 @@ class Segment:
         ) as model:
             if self._is_refused(model, done):
                 return []
+            if checkpoint is None:
+                tuner.on_new_model(self.trial, model)
             hooks = tuner_utils.TunerCallback(tuner, self.trial)
             callbacks = [*size_callbacks(self._reader.wanted), *callbacks, hooks, self.watch]
             results = self._fit(model, args, kwargs, callbacks, done)

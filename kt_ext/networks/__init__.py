@@ -1,0 +1,1 @@
+"""Architectures in Keras: networks built, measured and changed, on any backend."""
