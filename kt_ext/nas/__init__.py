@@ -1,4 +1,4 @@
-"""Architecture search: spaces of architectures, strategies that choose among them, and cheap estimates of their worth."""
+"""Architecture search: spaces of architectures, strategies that choose among them, cheap estimates of their worth."""
 
 from __future__ import annotations
 

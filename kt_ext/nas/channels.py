@@ -2,8 +2,8 @@
 
 What gives channels (a convolution, a dense layer) is a source; sums tie their summands' sources into one group, that
 must be doubled alike, and concatenation and flattening lay the channels of sources side by side. A group's replicas
-share each channel unevenly, so that training drives them apart; all consumers see the same shares. With them the gradient of
-whatever makes channel c is the parent's times the share of c, and that of whatever takes it is the parent's own.
+share each channel unevenly, so that training drives them apart; all consumers see the same shares. With them the
+gradient of whatever makes channel c is the parent's times the share of c, and that of whatever takes it the parent's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kt_ext.nas.network import Layer, Network
-from kt_ext.nas.preserve import REMEDY, FREE, ZERO, NotPreserved, Step
+from kt_ext.nas.preserve import FREE, REMEDY, ZERO, NotPreserved, Step
 from kt_ext.nas.sameness import Meanings, mixes_channels
 
 
@@ -78,7 +78,8 @@ class Drawn:
 
     Attributes:
         copied: of each source, the parent's channel that each of the child's copies, shape (n_child,).
-        shares: of each source, what part of the parent's channel each stands for, shape (n_child,); those of one channel add up to 1.
+        shares: of each source, what part of the parent's channel each stands for, shape (n_child,); those of one
+            channel add up to 1.
     """
 
     channels: Channels
@@ -87,19 +88,23 @@ class Drawn:
 
     def copies(self, segments: Segments) -> np.ndarray:
         """The parent's channel that each channel copies, shape (n,); -1 for none."""
-        return np.concatenate([
-            np.full(self.channels.sizes[each.source][0], -1)
-            if each.offset is None
-            else self.copied[each.source] + each.offset
-            for each in segments
-        ])
+        return np.concatenate(
+            [
+                np.full(self.channels.sizes[each.source][0], -1)
+                if each.offset is None
+                else self.copied[each.source] + each.offset
+                for each in segments
+            ]
+        )
 
     def parts(self, segments: Segments) -> np.ndarray:
         """What part of the parent's channel each stands for, shape (n,); 1 where it copies none."""
-        return np.concatenate([
-            np.ones(self.channels.sizes[each.source][0]) if each.offset is None else self.shares[each.source]
-            for each in segments
-        ])
+        return np.concatenate(
+            [
+                np.ones(self.channels.sizes[each.source][0]) if each.offset is None else self.shares[each.source]
+                for each in segments
+            ]
+        )
 
 
 def draw(channels: Channels, rng: np.random.Generator) -> Drawn:
@@ -144,8 +149,10 @@ def _laid(laid: Channels, meanings: Meanings, child: Network, layer: Layer, step
         return _summed(laid, layer, given)
     if layer.kind == "concat":
         return _joined(laid, meanings, child, layer, step)
-    taken = [laid.outputs[name] for name, means in zip(layer.inputs, step.inputs, strict=True) if means not in (FREE, ZERO)]
-    if mixes_channels(layer) or layer.kind == "layer":
+    taken = [
+        laid.outputs[name] for name, means in zip(layer.inputs, step.inputs, strict=True) if means not in (FREE, ZERO)
+    ]
+    if layer.kind == "layer" or (layer.kind == "activation" and mixes_channels(layer)):
         _check_unchanged(laid, layer, taken)
     if layer.kind == "layer_norm":
         _check_whole(laid, layer, taken[0])

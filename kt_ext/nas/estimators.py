@@ -51,7 +51,7 @@ class LowFidelity:
     def __post_init__(self) -> None:
         for name in ("data", "resolution", "filters"):
             share = getattr(self, name)
-            if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
+            if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) <= 1:
                 raise ValueError(f"{name}={share!r}: must be a share in (0, 1]; 1 leaves it as it is")
         for name in ("cells", "epochs"):
             if getattr(self, name) is not None:

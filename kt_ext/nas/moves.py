@@ -17,9 +17,11 @@ def kind_of_move(parent: Network, child: Network) -> Move | None:
     """What kind of change makes ``child`` of ``parent``, if it can begin as the same function at inference.
 
     "widen": more channels; "deepen": new layers on the way, or a residual block; "skip": another summand or more
-    inputs of a concatenation; "kernel": larger kernels. Of several the first of ``MOVES``. None if the function cannot be
-    kept, or nothing changes but dropout.
+    inputs of a concatenation; "kernel": larger kernels. Of several the first of ``MOVES``. None if the function cannot
+    be kept, or nothing changes but dropout.
     """
+    if child.params <= parent.params:  # whatever is added has weights
+        return None
     try:
         how = steps(parent, child)
         laid = channels(parent, child, how)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from kt_ext.nas.draft import Draft
 
@@ -115,45 +116,38 @@ def matched(net: Draft, x: str, filters: int, stride: int = 1) -> str:
     return project(net, x, filters, stride, "linear", False)
 
 
-def _conv(kernel: int) -> Lay:
-    def lay(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
-        x = net.activation(x, activation) if first else x
-        x = net.batch_norm(net.conv(x, filters, kernel, stride))
-        return x if first else net.activation(x, activation)
-
-    return lay
+def _conv(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool, kernel: int) -> str:
+    x = net.activation(x, activation) if first else x
+    x = net.batch_norm(net.conv(x, filters, kernel, stride))
+    return x if first else net.activation(x, activation)
 
 
-def _separable(kernel: int, dilation: int = 1) -> Lay:
+def _separable(
+    net: Draft, x: str, filters: int, stride: int, activation: str, first: bool, kernel: int, dilation: int = 1
+) -> str:
     """A depthwise convolution and one of 1x1. Keras has no stride with dilation: with a stride it is not dilated."""
-
-    def lay(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
-        x = net.activation(x, activation) if first else x
-        x = net.depthwise(x, kernel, stride, dilation=dilation if stride == 1 else 1)
-        x = net.batch_norm(net.conv(x, filters, 1))
-        return x if first else net.activation(x, activation)
-
-    return lay
+    x = net.activation(x, activation) if first else x
+    x = net.depthwise(x, kernel, stride, dilation=dilation if stride == 1 else 1)
+    x = net.batch_norm(net.conv(x, filters, 1))
+    return x if first else net.activation(x, activation)
 
 
-def _inverted(kernel: int, expansion: int) -> Lay:
+def _inverted(
+    net: Draft, x: str, filters: int, stride: int, activation: str, first: bool, kernel: int, expansion: int
+) -> str:
     """MobileNetV2's block (Sandler et al., 2018), with a residual where the shape stays."""
-
-    def lay(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
-        wide = net.activation(net.batch_norm(net.conv(x, net.channels(x) * expansion, 1)), activation)
-        wide = net.activation(net.batch_norm(net.depthwise(wide, kernel, stride)), activation)
-        narrow = net.batch_norm(net.conv(wide, filters, 1))
-        return net.add([x, narrow]) if net.shape(x) == net.shape(narrow) else narrow
-
-    return lay
+    wide = net.activation(net.batch_norm(net.conv(x, net.channels(x) * expansion, 1)), activation)
+    wide = net.activation(net.batch_norm(net.depthwise(wide, kernel, stride)), activation)
+    narrow = net.batch_norm(net.conv(wide, filters, 1))
+    return net.add([x, narrow]) if net.shape(x) == net.shape(narrow) else narrow
 
 
-def _pool(kind: str, size: int) -> Lay:
-    def lay(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
-        pooled = net.max_pool(x, size, stride) if kind == "max" else net.avg_pool(x, size, stride)
-        return matched(net, pooled, filters)
+def _max_pool(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool, size: int) -> str:
+    return matched(net, net.max_pool(x, size, stride), filters)
 
-    return lay
+
+def _avg_pool(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool, size: int) -> str:
+    return matched(net, net.avg_pool(x, size, stride), filters)
 
 
 def _skip(net: Draft, x: str, filters: int, stride: int, activation: str, first: bool) -> str:
@@ -168,11 +162,16 @@ SKIP = "skip"
 NONE = "none"
 
 for _op in (
-    *(Op(f"conv{size}x{size}", _conv(size)) for size in (1, 3, 5, 7)),
-    *(Op(f"sep{size}x{size}", _separable(size)) for size in (3, 5, 7)),
-    *(Op(f"dil{size}x{size}", _separable(size, dilation=2)) for size in (3, 5)),
-    *(Op(f"mb{expansion}_{size}x{size}", _inverted(size, expansion)) for expansion in (3, 6) for size in (3, 5)),
-    *(Op(f"{kind}pool{size}x{size}", _pool(kind, size)) for kind in ("max", "avg") for size in (2, 3)),
+    *(Op(f"conv{size}x{size}", partial(_conv, kernel=size)) for size in (1, 3, 5, 7)),
+    *(Op(f"sep{size}x{size}", partial(_separable, kernel=size)) for size in (3, 5, 7)),
+    *(Op(f"dil{size}x{size}", partial(_separable, kernel=size, dilation=2)) for size in (3, 5)),
+    *(
+        Op(f"mb{expansion}_{size}x{size}", partial(_inverted, kernel=size, expansion=expansion))
+        for expansion in (3, 6)
+        for size in (3, 5)
+    ),
+    *(Op(f"maxpool{size}x{size}", partial(_max_pool, size=size)) for size in (2, 3)),
+    *(Op(f"avgpool{size}x{size}", partial(_avg_pool, size=size)) for size in (2, 3)),
     Op("dense", project, spatial=False),
     Op(SKIP, _skip, spatial=False),
     Op(NONE, _none, spatial=False),

@@ -86,19 +86,23 @@ class _Options:
         self.of: dict[str, dict[str, Step]] = {}
         self._reasons: dict[tuple[str, str], _Reason] = {}
         for layer in child.layers:
-            found = [self._copied(layer), *self._identities(layer), self._zero(layer)]
-            options: dict[str, Step] = {}
-            for step in found:
+            options = {FREE: Step("fresh", FREE, (FREE,) * len(layer.inputs))}
+            copied = self._copied(layer)
+            for step in [*self._identities(layer), self._zero(layer)] if copied is None else [copied]:
                 if step is not None:
                     options.setdefault(step.means, step)
-            options.setdefault(FREE, Step("fresh", FREE, (FREE,) * len(layer.inputs)))
+            if copied is not None:
+                self._say(
+                    layer, "zero", "gives what it gave, and a new connection without weights does not begin at zero"
+                )
             self.of[layer.name] = options
 
     def choose(self, name: str, wants: set[str]) -> Step:
         """What the layer must be for all that take it."""
         definite = wants - {FREE}
         if len(definite) > 1:
-            raise NotPreserved(f"{name}: would have to be {' and '.join(sorted(definite))} at once; {REMEDY}")
+            both = " and ".join("zeros" if meaning == ZERO else meaning for meaning in sorted(definite))
+            raise NotPreserved(f"{name}: would have to give {both} at once; {REMEDY}")
         options = self.of[name]
         if definite:
             return options[definite.pop()]
@@ -135,9 +139,17 @@ class _Options:
             return None if inputs is None else Step("copy", means, inputs)
         for name, meaning in zip(layer.inputs, wanted, strict=True):
             if meaning not in self.of[name]:
-                self._say(layer, "same", (name, "same"))
+                self._say(layer, "same", self._other(name, namesake.inputs[0]))
                 return None
         return Step("copy", means, tuple(wanted))
+
+    def _other(self, name: str, before: str) -> _Reason:
+        """Why an input ``name`` is not what the parent's input ``before`` was."""
+        if self.of[name].keys() - {ZERO, FREE}:
+            return (
+                f"takes {name} where it took {before}; a layer or connection can be added, not taken away or replaced"
+            )
+        return (name, "same")
 
     def _changed(self, namesake: Layer, layer: Layer) -> str | None:
         """What about the layer has changed that may not."""
@@ -151,7 +163,7 @@ class _Options:
         if layer.shape[-1] < namesake.shape[-1]:
             return f"gets narrower, from {namesake.shape[-1]} to {layer.shape[-1]}; a network can grow, not shrink"
         old, new = namesake.settings.get("kernel"), layer.settings.get("kernel")
-        if old != new:
+        if old is not None and new is not None and old != new:
             try:
                 kernel_offset(self._sizes(layer), layer.settings["stride"], old, new, layer.settings.get("dilation", 1))
             except ValueError as error:
@@ -162,13 +174,11 @@ class _Options:
         return self.child.by_name[layer.inputs[0]].shape[:-1]
 
     def _matched(self, layer: Layer, namesake: Layer, wanted: Sequence[str], rest: str) -> tuple[str, ...] | None:
-        """What each input of a sum or of a concatenation means: each that is wanted stands once, the others ``rest``."""
+        """What each input of a sum or a concatenation means: each that is wanted stands once, the others ``rest``."""
         inputs: list[str | None] = [None] * len(layer.inputs)
         for meaning in wanted:
             places = [
-                place
-                for place, name in enumerate(layer.inputs)
-                if inputs[place] is None and meaning in self.of[name]
+                place for place, name in enumerate(layer.inputs) if inputs[place] is None and meaning in self.of[name]
             ]
             if not places:
                 self._say(layer, "same", self._missing(layer, namesake, meaning))
@@ -186,7 +196,7 @@ class _Options:
             if self.meanings.of(name) == meaning and name in layer.inputs:
                 return (name, "same")
         new = [name for name in layer.inputs if name not in namesake.inputs]
-        return (new[0], "same") if new else f"no longer takes {meaning}; a connection can be added, not taken away"
+        return self._other(new[0] if new else layer.inputs[0], meaning)
 
     # A layer that its parent has not
 
@@ -214,6 +224,8 @@ class _Options:
         settings, kind = layer.settings, layer.kind
         if kind in ("conv", "depthwise") and settings["stride"] != 1:
             return f"a new layer of stride {settings['stride']} cannot be an identity"
+        if kind in ("conv", "depthwise") and settings["kernel"] % 2 == 0 and settings.get("dilation", 1) > 1:
+            return f"a new dilated kernel of {settings['kernel']} has no middle, so it cannot be an identity"
         if kind in ("conv", "dense") and layer.shape[-1] < self.meanings.channels(meaning):
             return f"a new layer of {layer.shape[-1]} channels cannot pass {self.meanings.channels(meaning)} on"
         if kind in ("activation", "dense"):
@@ -237,6 +249,8 @@ class _Options:
                 if meaning not in (ZERO, FREE):
                     inputs = tuple(meaning if index == place else rest for index in range(len(layer.inputs)))
                     found.append(Step("identity", meaning, inputs))
+        if not found:
+            self._say(layer, "same", (layer.inputs[-1], "same"))
         return found
 
     # A branch that begins at zero

@@ -61,8 +61,10 @@ class Records:
         fits: whether an architecture keeps the search's limits.
 
     Attributes:
+        identity: stays the same object as long as trials are only added; what was derived from them may be kept so long.
         trials: all trials, in the order of their start.
         running: numbers of those that are with a worker.
+        turn: how often this was brought up to date; as long as it is the same, so is all else.
     """
 
     def __init__(
@@ -74,19 +76,22 @@ class Records:
         self.space = space
         self.max_trials = max_trials
         self.fits = fits
-        self._identity: object = None
+        self.turn = 0
+        self.identity: object = None
 
     def follow(self, history: History) -> Records:
         """This, brought up to date at the cost of what is new."""
-        if self._identity is not history.identity:
-            self._identity = history.identity
+        self.turn += 1
+        self._scored: dict[int, Scored] = {}
+        if self.identity is not history.identity:
+            self.identity = history.identity
             self.trials: list[Record] = []
             self._by_number: dict[int, Record] = {}
             self._tried: set[Hashable] = set()
             self._seen = 0
         for number in history.ids[len(self.trials) :]:
             arch = self.space.architecture(history.values(number))
-            record = Record(number, arch, self.space.canonical(arch))
+            record = Record(number, arch, arch.key)
             self.trials.append(record)
             self._by_number[number] = record
             self._tried.add(record.key)
@@ -106,7 +111,7 @@ class Records:
 
     def tried(self, arch: Architecture) -> bool:
         """Whether some trial has or had the same network."""
-        return self.space.canonical(arch) in self._tried
+        return arch.key in self._tried
 
     def is_new(self, arch: Architecture) -> bool:
         """Whether it was not tried and keeps the limits."""
@@ -116,7 +121,14 @@ class Records:
         """All trials that reached the highest epoch that at least so many trials have reached, each with its best
         objective up to that epoch; those that ended without a report are the oldest, with ``inf``. Empty if there are
         not so many.
+
+        A trial that first reported after that epoch counts with its first report.
         """
+        if at_least not in self._scored:
+            self._scored[at_least] = self._compared(at_least)
+        return self._scored[at_least]
+
+    def _compared(self, at_least: int) -> Scored:
         ended = [one for one in self.trials if not one.epochs and one.number not in self.running]
         reporting = [one for one in self.trials if one.epochs]
         if len(ended) + len(reporting) < at_least:
@@ -129,7 +141,7 @@ class Records:
                 place = bisect_right(one.epochs, epoch)
                 exact = place > 0 and one.epochs[place - 1] == epoch
                 arrived = one.rows[place - 1] if exact else one.rows[place]
-                there.append((arrived, one.best[place - 1] if place else math.inf, one))
+                there.append((arrived, one.best[max(place - 1, 0)], one))
         there.sort(key=lambda each: each[0])
         records = [*ended, *(one for _, _, one in there)]
         return Scored(records, np.array([math.inf] * len(ended) + [objective for _, objective, _ in there]))

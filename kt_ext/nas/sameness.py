@@ -58,6 +58,8 @@ def kernel_offset(sizes: tuple[int, ...], stride: int, small: int, large: int, d
     Raises:
         ValueError: it lies in no place.
     """
+    if large < small:
+        raise ValueError(f"its kernel shrinks from {small} to {large}; a network can grow, not shrink")
     places = []
     for n in sizes:
         before = [
@@ -125,7 +127,11 @@ class Meanings:
             if inputs[0] == ZERO and function in _KEEPS_ZERO:
                 return ZERO
             return inputs[0] if why_not_identity(function, self.nonnegative(inputs[0])) is None else layer.name
-        if inputs and layer.kind in ("max_pool", "avg_pool", "global_pool", "flatten", "concat") and {*inputs} == {ZERO}:
+        if (
+            inputs
+            and layer.kind in ("max_pool", "avg_pool", "global_pool", "flatten", "concat")
+            and {*inputs} == {ZERO}
+        ):
             return ZERO
         return layer.name
 

@@ -39,6 +39,16 @@ class Architecture:
         """The genes by name; not to be changed."""
         return dict(self.genes)
 
+    @cached_property
+    def key(self) -> Hashable:
+        """Its canonical form, equal to another's that is the same network."""
+        return self.space.canonical(self)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """Its encoding, shape (n_features,); not to be changed."""
+        return self.space.encode(self)
+
     def __str__(self) -> str:
         return self.space.text(self)
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kt_ext.nas.network import Layer, Network
-from kt_ext.networks.layers import Zeros
+from kt_ext.networks.layers import zeros
 
 #: The Keras name of what changes the inputs before the network sees them.
 AUGMENT = "augment"
@@ -51,6 +51,8 @@ def _make(layer: Layer, source: Layer, common: dict[str, Any]) -> keras.layers.L
     """The Keras layer; ``source`` is the first of its inputs, ``common`` its name and type."""
     if layer.kind == "layer":
         return _named(layer.settings["make"](), common["name"])
+    if layer.kind == "zero":
+        return zeros(source.shape, layer.settings["stride"], layer.shape[-1], common["name"])
     return _MAKERS[layer.kind](layer, len(source.shape) - 1, common)
 
 
@@ -93,10 +95,6 @@ def _pool(pattern: str) -> Callable[[Layer, int, dict[str, Any]], keras.layers.L
     return made
 
 
-def _zero(layer: Layer, dimensions: int, common: dict[str, Any]) -> keras.layers.Layer:
-    return Zeros(layer.shape[-1], layer.settings["stride"], **common)
-
-
 def _of(pattern: str, dimensions: int) -> type[keras.layers.Layer]:
     return getattr(keras.layers, pattern.format(dimensions))
 
@@ -115,5 +113,4 @@ _MAKERS: dict[str, Callable[[Layer, int, dict[str, Any]], keras.layers.Layer]] =
     "flatten": lambda layer, dimensions, common: keras.layers.Flatten(**common),
     "add": lambda layer, dimensions, common: keras.layers.Add(**common),
     "concat": lambda layer, dimensions, common: keras.layers.Concatenate(**common),
-    "zero": _zero,
 }

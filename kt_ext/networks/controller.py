@@ -22,6 +22,10 @@ class ControllerNetwork:
     Nothing is taken from Keras's global state and nothing left in it: weights and names are given, the precision is
     float32. ``keras.utils.clear_session`` does not touch it.
 
+    The model takes for each step the embedding's row of the last active token before it, 0 if there is none (see
+    ``token_policy.first_rows``), and whether the step is active, both of shape (n, n_steps); it gives logits, shape
+    (n, n_steps, largest count).
+
     Args:
         counts: how many tokens each step has, length n_steps.
         units: of the LSTM and of the embedding.
@@ -69,21 +73,6 @@ class ControllerNetwork:
     def policy(self) -> TokenPolicy:
         """The same function in numpy, with the weights of now."""
         return TokenPolicy(Weights(*self.model.get_weights()), self.counts)
-
-    def log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
-        """Of each token given those before.
-
-        Args:
-            tokens: shape (n, n_steps), negative for a step that is skipped.
-
-        Returns:
-            Shape (n, n_steps); 0 for skipped ones.
-        """
-        logits = ops.convert_to_numpy(self.model(self._inputs(tokens)))
-        every = logits - np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
-        every -= logits.max(-1, keepdims=True)
-        taken = np.take_along_axis(every, np.maximum(tokens, 0)[..., None], -1)[..., 0]
-        return np.where(tokens >= 0, taken, 0)
 
     def learn(self, tokens: np.ndarray, advantages: np.ndarray, epochs: int) -> None:
         """Make tokens of sequences with a positive advantage more likely, those with a negative one less.

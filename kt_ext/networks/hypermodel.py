@@ -71,6 +71,7 @@ class ArchitectureHyperModel(keras_tuner.HyperModel):
         self.metrics = list(head.metrics if metrics is None else metrics)
         self._optimizer = FreshOptimizer(optimizer)
         self._measures = _checked_measures(measures or {})
+        self._costs: tuple[tuple, dict[str, float]] | None = None  # of the architecture that was measured last
         self._augment = fresh_layer(augment)
         self._lay_on(input_shape, scale)
         self._full_shape = self.input_shape
@@ -104,22 +105,24 @@ class ArchitectureHyperModel(keras_tuner.HyperModel):
         Raises:
             TypeError, ValueError: an unknown name; a measure of your own that gives no number.
         """
-        known = self.measure_names
-        wanted = known if names is None else tuple(names)
-        for name in wanted:
-            if name not in known:
-                raise ValueError(f"measure {name!r}: must be one of {', '.join(known)}; give your own by measures=")
-        measured: dict[str, float] = {}
-        if any(name in MEASURES for name in wanted):
+        wanted = self.measure_names if names is None else tuple(names)
+        return {name: self._cost(arch, name) if name in MEASURES else self._own(arch, name) for name in wanted}
+
+    def _cost(self, arch: Architecture, name: str) -> float:
+        if self._costs is None or self._costs[0] != arch.genes:  # limits ask for one name after the other
             network = self.space.network(arch, self._full_shape, self.head)
-            measured = {name: getattr(network, name) for name in wanted if name in MEASURES}
-        for name in wanted:
-            if name in self._measures:
-                value = self._measures[name](arch)
-                if isinstance(value, bool) or not isinstance(value, numbers.Real):
-                    raise TypeError(f"measures[{name!r}]: gives {value!r} for {arch}; must give a number")
-                measured[name] = float(value)
-        return measured
+            self._costs = arch.genes, {each: float(getattr(network, each)) for each in MEASURES}
+        return self._costs[1][name]
+
+    def _own(self, arch: Architecture, name: str) -> float:
+        if name not in self._measures:
+            raise ValueError(
+                f"measure {name!r}: must be one of {', '.join(self.measure_names)}; give your own by measures="
+            )
+        value = self._measures[name](arch)
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"measures[{name!r}]: gives {value!r} for {arch}; must give a number")
+        return float(value)
 
     def at(self, scale: Scale | None = None, input_shape: Sequence[int] | None = None) -> ArchitectureHyperModel:
         """A copy that builds smaller models, or for smaller inputs; None leaves either. It measures at full size too.

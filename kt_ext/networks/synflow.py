@@ -61,9 +61,7 @@ def synflow(model: keras.Model) -> float:
         tensors = map(ops.convert_to_tensor, values)
         with keras.StatelessScope(state_mapping=list(zip(variables, tensors, strict=True))):
             _, exponent = _flow(model, find)
-        _, gradients = variable_gradients(
-            lambda: _flow(model, lambda place, _: shifts[place])[0], variables, values
-        )
+        _, gradients = variable_gradients(lambda: _flow(model, lambda place, _: shifts[place])[0], variables, values)
     flow = sum(
         float(np.sum(value.astype("float64") * gradient))
         for value, gradient, kernel in zip(values, gradients, kernels, strict=True)

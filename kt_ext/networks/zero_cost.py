@@ -27,7 +27,7 @@ def score(
     x: np.ndarray | None,
     y: np.ndarray | None,
     rng: np.random.Generator,
-    batch: int = 32,
+    batch: int | None = None,
 ) -> float:
     """How promising a model is that was just built; higher is better, and scores of one measure can be compared.
 
@@ -38,8 +38,8 @@ def score(
         model: of one input and one output, with weights as initialised. It is not changed.
         x: examples, shape (n, ...); None will do for "synflow".
         y: their targets, shape (n, ...); None will do but for "grad_norm".
-        rng: draws the minibatch.
-        batch: how many examples are drawn, all if there are not so many.
+        rng: draws the minibatch where ``batch`` says that one is to be drawn.
+        batch: how many examples are drawn, all if there are not so many, or by default.
 
     Returns:
         ``-inf`` where the measure has no number, as for a network that gives the same whatever it is given.
@@ -53,7 +53,7 @@ def score(
         return synflow(model)
     if x is None or len(x) < 2:
         raise ValueError(f"x={'None' if x is None else len(x)} examples: {measure} needs two at least; use 'synflow'")
-    drawn = np.sort(rng.permutation(len(x))[:batch])
+    drawn = np.arange(len(x)) if batch is None else np.sort(rng.permutation(len(x))[:batch])
     images = np.asarray(x)[drawn].astype("float32")
     if measure == "jacob_cov":
         return jacob_cov(model, images)

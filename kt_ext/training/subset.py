@@ -43,8 +43,9 @@ def fewer(fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any], share: float, 
     if len(sizes) != 1:
         raise ValueError(f"x, y: must have the same number of examples, not {sorted(sizes)}")
     total = sizes.pop()
-    split = _given(fit_args, fit_kwargs).get("validation_split")
-    held_out = bool(split) and _given(fit_args, fit_kwargs).get("validation_data") is None
+    given = _given(fit_args, fit_kwargs)
+    split = given.get("validation_split") or 0.0
+    held_out = split > 0 and given.get("validation_data") is None
     samples = int(total * (1.0 - split)) if held_out else total  # as Keras rounds
     kept = drawn(samples, share, seed, _classes(data.get("y"), samples))
     changed = {name: _at(value, kept) for name, value in data.items()}

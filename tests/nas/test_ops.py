@@ -55,8 +55,16 @@ def test_every_op_gives_the_filters_and_the_strided_size(
     ("name", "after", "first"),
     [
         ("conv3x3", ["conv", "batch_norm", "activation"], ["activation", "conv", "batch_norm"]),
-        ("sep5x5", ["depthwise", "conv", "batch_norm", "activation"], ["activation", "depthwise", "conv", "batch_norm"]),
-        ("dil3x3", ["depthwise", "conv", "batch_norm", "activation"], ["activation", "depthwise", "conv", "batch_norm"]),
+        (
+            "sep5x5",
+            ["depthwise", "conv", "batch_norm", "activation"],
+            ["activation", "depthwise", "conv", "batch_norm"],
+        ),
+        (
+            "dil3x3",
+            ["depthwise", "conv", "batch_norm", "activation"],
+            ["activation", "depthwise", "conv", "batch_norm"],
+        ),
         ("dense", ["conv", "batch_norm", "activation"], ["activation", "conv", "batch_norm"]),
         ("maxpool3x3", ["max_pool", "conv", "batch_norm"], ["max_pool", "conv", "batch_norm"]),
         ("skip", ["conv", "batch_norm"], ["conv", "batch_norm"]),
@@ -87,7 +95,7 @@ def test_a_dilated_op_is_dilated_where_it_has_no_stride() -> None:
 
     assert (dilation(1), dilation(2)) == (2, 1)
     net = Draft(IMAGE)
-    with pytest.raises(ValueError, match="dilation=2 with stride=2: .*lay two layers"):
+    with pytest.raises(ValueError, match=r"dilation=2 with stride=2: .*lay two layers"):
         net.depthwise(net.input, stride=2, dilation=2)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,11 +52,11 @@ def all_kinds() -> Network:
     return net.finish(classifier(6, dropout=0.3).lay(net, net.dense(x, 8, "relu")))
 
 
-@pytest.mark.parametrize("shape", [IMAGE, SERIES, VECTOR], ids=["image", "series", "vector"])
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, shape) for name in OPS for shape in (IMAGE, SERIES, VECTOR) if len(shape) > 1 or not OPS[name].spatial],
+)
 def test_an_op_is_in_keras_what_it_was_said_to_be(name: str, shape: tuple[int, ...]) -> None:
-    if OPS[name].spatial and shape is VECTOR:
-        pytest.skip("needs positions")
     for stride, first, filters in [(1, False, shape[-1]), (1, True, 4), (2, False, 4), (2, True, shape[-1])]:
         net = Draft(shape)
         network = net.finish(OPS[name](net, net.input, filters, stride, "relu", first))
@@ -82,7 +82,7 @@ def test_layers_are_found_by_their_names() -> None:
     assert keras_name("cell/concat") == "cell.concat"
     assert isinstance(layer_of(model, "cell/depthwise"), keras.layers.DepthwiseConv2D)
     assert layer_of(model, "input").output.shape == (None, *IMAGE)
-    with pytest.raises(ValueError, match="cell.conv"):
+    with pytest.raises(ValueError, match=r"cell\.conv"):
         layer_of(model, "cell/conv")
 
 
@@ -99,20 +99,13 @@ def test_zeros_are_zeros_even_of_nan() -> None:
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(given)), np.zeros((3, 4, 4, 5)))
 
 
-def test_a_saved_model_gives_the_same_in_another_process(tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_and_needs_nothing_but_keras(tmp_path: Path) -> None:
     model, x = build(all_kinds()), examples(IMAGE, 4)
-    np.save(tmp_path / "x.npy", x)
     model.save(tmp_path / "model.keras")
-    script = (
-        "import sys, keras, numpy as np\n"
-        "model = keras.saving.load_model('model.keras')\n"
-        "np.save('y.npy', model.predict(np.load('x.npy'), verbose=0))\n"
-    )
-    env_path = str(Path(__file__).parents[2])
-    subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {env_path!r})\n{script}"], cwd=tmp_path, check=True
-    )
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.predict(x, verbose=0), rtol=0, atol=1e-6)
+    modules = re.findall(r'"module": "([^"]*)"', zipfile.ZipFile(tmp_path / "model.keras").read("config.json").decode())
+    assert {name.split(".")[0] for name in modules} == {"keras"}
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=1e-6)
 
 
 def test_augmentation_stands_behind_the_input_and_works_in_training_alone() -> None:
@@ -136,8 +129,10 @@ def half_precision() -> Iterator[None]:
 
 @pytest.mark.usefixtures("half_precision")
 def test_mixed_precision_trains_with_probabilities_in_full() -> None:
-    model = build(all_kinds())
-    assert layer_of(model, "stem/conv").compute_dtype == "float16"
+    net = Draft(IMAGE)
+    x = net.add([net.batch_norm(net.conv(net.input, 4)), net.zero(net.input, filters=4)])
+    model = build(net.finish(classifier(6).lay(net, x)))
+    assert layer_of(model, "conv").compute_dtype == "float16"
     assert layer_of(model, "head/dense").compute_dtype == "float32"
     model.compile("adam", "sparse_categorical_crossentropy")
     history = model.fit(examples(IMAGE, 8), np.arange(8) % 6, batch_size=8, verbose=0)
@@ -209,7 +204,7 @@ def test_a_probe_refuses_what_is_no_layer_of_fixed_shape() -> None:
     with pytest.raises(TypeError, match=r"make\(\) gives 'relu': must be a keras.layers.Layer"):
         probe(lambda: "relu", VECTOR)  # type: ignore[arg-type,return-value]
     shared = keras.layers.Dense(2)
-    with pytest.raises(ValueError, match="gives the same layer, .* at each call"):
+    with pytest.raises(ValueError, match=r"gives the same layer, .* at each call"):
         probe(lambda: shared, VECTOR)
     with pytest.raises(TypeError, match="must give one tensor"):
         probe(lambda: keras.layers.LSTM(2, return_state=True), SERIES)

@@ -58,9 +58,10 @@ def test_nests_and_weights_are_cut_alike() -> None:
 
 
 def test_what_validation_split_holds_out_stays() -> None:
-    (x, y, *_), kwargs = fewer((X, Y), {"validation_split": 0.25, "sample_weight": np.arange(N)}, 0.5, 0)
+    (x, y), kwargs = fewer((X, Y), {"validation_split": 0.25, "sample_weight": np.arange(N)}, 0.5, 0)
     assert len(x) == 15
     assert rows_of(x).max() < 30
+    assert (y == Y[rows_of(x)]).all()
     xv, yv, weights = kwargs["validation_data"]
     assert rows_of(xv).tolist() == weights.tolist() == list(range(30, 40))
     assert (yv == Y[30:]).all()

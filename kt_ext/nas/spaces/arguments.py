@@ -13,7 +13,7 @@ def numbers(argument: str, given: int | Sequence[int], least: int = 1) -> Choice
 
     Raises ValueError where there is none, one is no integer >= ``least``, or one stands twice.
     """
-    values = [given] if isinstance(given, int) else list(given)
+    values = list(given) if isinstance(given, Sequence) else [given]
     if not values or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in values):
         raise ValueError(f"{argument}={given!r}: must be an integer >= {least}, or a list of such to choose from")
     if len(set(values)) < len(values):

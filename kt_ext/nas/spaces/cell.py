@@ -13,7 +13,7 @@ from kt_ext.core.space import Parameter
 from kt_ext.nas.draft import Draft
 from kt_ext.nas.ops import Op, make_ops, project
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture, Graph
-from kt_ext.nas.spaces.arguments import numbers
+from kt_ext.nas.spaces.arguments import integer, numbers
 from kt_ext.nas.spaces.cell_dag import DagTopology
 from kt_ext.nas.spaces.cell_edges import EdgesTopology
 from kt_ext.nas.spaces.cell_pairs import PairsTopology
@@ -77,7 +77,7 @@ class CellSpace(AbstractArchitectureSpace):
             reduction = "cell" if REDUCE in self.cells else "residual"
         if reduction not in REDUCTIONS or (reduction == "cell") != (REDUCE in self.cells):
             raise ValueError(
-                f"reduction={reduction!r} with cells={self.cells}: must be 'cell' with a reduce cell, and 'residual' or "
+                f"reduction={reduction!r} with cells={self.cells}: must be 'cell' with a reduce cell, 'residual' or "
                 "'max_pool' without; leave it out to have what fits"
             )
         self.reduction = reduction
@@ -88,7 +88,7 @@ class CellSpace(AbstractArchitectureSpace):
             "cells": numbers("cells_per_stack", cells_per_stack),
             "filters": numbers("filters", filters),
         }
-        self.stem_multiplier = numbers("stem_multiplier", stem_multiplier).at(0)
+        self.stem_multiplier = integer("stem_multiplier", stem_multiplier)
 
     def parameters(self) -> list[Parameter]:
         genes = [
@@ -143,11 +143,11 @@ class CellSpace(AbstractArchitectureSpace):
     # What strategies need
 
     def canonical(self, arch: Architecture) -> Hashable:
-        cells = tuple(
+        cells = [
             self.topology.canonical(self.cell(arch, name), 2 if name == REDUCE else 1)
             for name in self._laid_cells(arch)
-        )
-        return cells + tuple(arch.values[name] for name in self._numbers if name in arch.values)
+        ]
+        return (*cells, *(arch.values[name] for name in self._numbers if name in arch.values))
 
     def _laid_cells(self, arch: Architecture) -> tuple[str, ...]:
         return self.cells if self._number(arch, "stacks") > 1 else (NORMAL,)

@@ -60,7 +60,7 @@ class DagTopology(AbstractTopology):
 
     def repair(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """If no way leads to the output, one edge from the last node reached to the first one that reaches it; of too
-        many edges the last ones are dropped that leave a way.
+        many edges those are dropped that bring down the fewest others, the last ones first.
         """
         edges = [edge for edge, name in self._names.items() if values[name]]
         live = self._live(edges)
@@ -72,7 +72,7 @@ class DagTopology(AbstractTopology):
             edges = sorted([*edges, (start, min(j for j in behind if j > start))])
             live = self._live(edges)
         while len(live) > MAX_EDGES:
-            dropped = next(edge for edge in reversed(live) if self._live([e for e in live if e != edge]))
+            dropped = max(reversed(live), key=lambda edge: len(self._live([e for e in edges if e != edge])))
             edges.remove(dropped)
             live = self._live(edges)
         return {**values, **{name: edge in edges for edge, name in self._names.items()}}
@@ -98,7 +98,8 @@ class DagTopology(AbstractTopology):
             parts = [net.concat(inner)] if inner else []
             if (0, output) in live:
                 with net.scope(f"edge0_{output}", block="project"):
-                    parts.append(self._from(net, x, 0, filters, stride))
+                    width = net.channels(parts[0]) if parts else filters
+                    parts.append(self._from(net, x, 0, width, stride))
             return net.add(parts)
 
     def _from(self, net: Draft, x: str, source: int, width: int, stride: int) -> str:
@@ -110,7 +111,7 @@ class DagTopology(AbstractTopology):
         kept = sorted({node for edge in live for node in edge})
         place = {node: number for number, node in enumerate(kept)}
         labels = ["input", *(f"op {values[f'op{node}']}" for node in kept[1:-1]), "output"]
-        return graph_hash(labels, [(place[i], place[j]) for i, j in live])
+        return graph_hash(labels, [(place[i], place[j], "") for i, j in live])
 
     def text(self, values: Mapping[str, Value]) -> str:
         """The matrix above its diagonal, then the ops: ``101/01/1:conv3x3,maxpool3x3``."""

@@ -60,14 +60,13 @@ class PairsTopology(AbstractTopology):
 
     def canonical(self, values: Mapping[str, Value], stride: int) -> Hashable:
         """The order of nodes does not matter, nor what a zero is made of."""
-        labels = ["input0", "input1", *(["sum"] * self.nodes)]
-        edges = []
-        for j in range(self.nodes):
-            for name, source in self._terms(values, j):
-                if not self.is_none(name):
-                    edges += [(source, len(labels)), (len(labels), j + 2)]
-                    labels.append(f"op {name}")
-        return graph_hash(labels, edges)
+        edges = [
+            (source, j + 2, name)
+            for j in range(self.nodes)
+            for name, source in self._terms(values, j)
+            if not self.is_none(name)
+        ]
+        return graph_hash(["input0", "input1", *(["sum"] * self.nodes)], edges)
 
     def text(self, values: Mapping[str, Value]) -> str:
         return edges_text([self._terms(values, j) for j in range(self.nodes)])

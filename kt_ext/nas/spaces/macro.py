@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from kt_ext.core.space import Choice, Parameter
 from kt_ext.core.decision import Value
+from kt_ext.core.space import Choice, Parameter
 from kt_ext.nas.draft import Draft
 from kt_ext.nas.ops import make_op, project
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture

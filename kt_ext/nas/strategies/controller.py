@@ -83,8 +83,10 @@ class Controller(AbstractStrategy):
         self._space: AbstractArchitectureSpace | None = None
         self._network: Any = None  # kt_ext.networks.controller.ControllerNetwork
         self._learnt: list[Arrival] = []
+        self._baseline: float | None = None
         self._offered: Mapping[str, Any] | None = None
-        self._seen: tuple = ()
+        self._records: Records | None = None
+        self._turn = 0
 
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
         """Draws an architecture, after learning from the trials that finished since."""
@@ -92,11 +94,9 @@ class Controller(AbstractStrategy):
         return Proposal(self._tokens.draw(self._policy.walk().choose, rng))
 
     def _follow(self, records: Records) -> None:
-        rows = sum(len(one.rows) for one in records.trials)
-        seen = (records.trials, len(records.trials), rows, set(records.running))
-        if self._seen and self._seen[0] is seen[0] and self._seen[1:] == seen[1:]:
-            return
-        self._seen = seen
+        if self._records is records and self._turn == records.turn:
+            return  # asked again, as the proposal before was no new one
+        self._records, self._turn = records, records.turn
         if records.space is not self._space:
             self._space, self._tokens, self._network = records.space, Tokens(records.space), None
             self._restart()
@@ -114,7 +114,7 @@ class Controller(AbstractStrategy):
     def _restart(self) -> None:
         """Begin with what the seed gives."""
         self._learnt = []
-        self._baseline: float | None = None
+        self._baseline = None
         counts = self._tokens.counts
         weights = initial_weights(counts, self.units, self.seed)
         self._policy = TokenPolicy(weights, counts)
@@ -148,7 +148,7 @@ class Controller(AbstractStrategy):
         return {
             "trials": len(self._learnt),
             "fingerprint": self._fingerprint(self._learnt),
-            "baseline": getattr(self, "_baseline", None),
+            "baseline": self._baseline,
             "network": {name: [_pack(array) for array in arrays] for name, arrays in learnt.items()},
         }
 
@@ -157,7 +157,7 @@ class Controller(AbstractStrategy):
         settings, so that it changes nothing but the time it takes.
         """
         self._offered = state
-        self._seen = ()
+        self._records = None
 
     def _take(self, state: Mapping[str, Any], arrived: Sequence[Arrival]) -> None:
         learnt = list(arrived[: state["trials"]])

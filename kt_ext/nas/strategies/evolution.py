@@ -7,7 +7,7 @@ import numpy as np
 from kt_ext.nas.records import Records, Scored
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 
-#: The largest population by default, and how many generations of it a search should at least last.
+#: The largest population by default, and how many times it is replaced in a search at least.
 LARGEST, GENERATIONS = 30, 5
 #: The share of the population that competes by default.
 TOURNAMENT_SHARE = 1 / 3
@@ -19,7 +19,7 @@ def default_population(max_trials: int) -> int:
 
 
 class Evolution(AbstractStrategy):
-    """Changes one gene of a parent, which is the best of some members of the population.
+    """Makes children of good parents: a gene mutated, or each gene from one of two parents.
 
     The first ``population`` trials are random. Then the members are, of the trials that can be compared (all that
     reached the highest epoch that so many reached), the last to get there, or the best; those that failed count as the
@@ -34,7 +34,7 @@ class Evolution(AbstractStrategy):
         selection: "tournament": a parent is the best of ``tournament`` random members, drawn with replacement;
             "truncation": any of the ``tournament`` best members.
         tournament: from 1 to ``population``; None: a third of it.
-        crossover: chance that a child has each gene from one of two parents, before it is mutated, in [0, 1].
+        crossover: chance of a child of two parents, in [0, 1]; it is mutated only if it is equal to one of them.
 
     Raises:
         ValueError: an argument is out of range.
@@ -69,11 +69,13 @@ class Evolution(AbstractStrategy):
         members = self.members(records)
         if not len(members):
             return Proposal(records.space.random(rng))
-        space = records.space
-        child = members.records[self.pick(members, rng)].arch
+        parent = members.records[self.pick(members, rng)].arch
         if self.crossover and rng.random() < self.crossover:
-            child = space.crossover(child, members.records[self.pick(members, rng)].arch, rng)
-        return Proposal(space.mutate(child, rng))
+            other = members.records[self.pick(members, rng)].arch
+            child = records.space.crossover(parent, other, rng)
+            if child not in (parent, other):
+                return Proposal(child)
+        return Proposal(records.space.mutate(parent, rng))
 
     def members(self, records: Records) -> Scored:
         """The population; empty while fewer than so many trials can be compared."""

@@ -1,5 +1,5 @@
 """Local search over architectures (White, Nolen, Savani, 2021, "Exploring the Loss Landscape in Neural Architecture
-Search", arXiv:2005.02960): a strong strategy where a space is smooth and trials are little noisy.
+Search", arXiv:2005.02960): strong where a space is small and smooth.
 """
 
 from __future__ import annotations
@@ -7,17 +7,22 @@ from __future__ import annotations
 import numpy as np
 
 from kt_ext.nas.records import Records
+from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
+
+#: How near to an exhausted one an architecture is left out: its neighbours were all tried, and none was better.
+BASIN = 1
 
 
 class LocalSearch(AbstractStrategy):
     """Tries the neighbours of the best architecture, in random order, and moves on as soon as one is better.
 
-    When the best has no untried neighbour left, those of the next best are tried, and so on. Which one is expanded
-    follows from the trials alone, so that workers do not wait for each other.
+    When all neighbours of the best have been tried, the search starts again from the best of those that are not among
+    them; at random when there is none. Which one is expanded follows from the trials alone, so that workers do not wait
+    for each other: while neighbours are running others are sent out.
 
     Args:
-        n_startup: how many random architectures are tried first, at least 1.
+        n_startup: how many architectures are random at first, at least 1; each may start a climb later.
 
     Raises:
         ValueError: an argument is out of range.
@@ -27,13 +32,28 @@ class LocalSearch(AbstractStrategy):
         if n_startup < 1:
             raise ValueError(f"n_startup={n_startup}: must be an integer >= 1; leave it out for the default")
         self.n_startup = n_startup
+        # A cache: the neighbours of those that were expanded, by their genes.
+        self._near: dict[tuple, list[Architecture]] = {}
+        self._space: AbstractArchitectureSpace | None = None
 
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
-        """An untried neighbour of the best architecture that has one; random at first."""
+        """An untried neighbour of the best architecture that is not in an exhausted one's basin; random at first."""
         scored = records.scored(self.n_startup)
+        exhausted: list[Architecture] = []
         for place in np.argsort(scored.objectives, kind="stable"):
-            near = list(records.space.neighbours(scored.records[place].arch))
+            centre = scored.records[place].arch
+            if any(records.space.distance(centre, other) <= BASIN for other in exhausted):
+                continue
+            near = self._neighbours(records, centre)
             for choice in rng.permutation(len(near)):
                 if records.is_new(near[choice]):
                     return Proposal(near[choice])
+            exhausted.append(centre)
         return Proposal(records.space.random(rng))
+
+    def _neighbours(self, records: Records, centre: Architecture) -> list[Architecture]:
+        if self._space is not records.space:
+            self._space, self._near = records.space, {}
+        if centre.genes not in self._near:
+            self._near[centre.genes] = list(records.space.neighbours(centre))
+        return self._near[centre.genes]

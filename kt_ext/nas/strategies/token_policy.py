@@ -18,8 +18,8 @@ class Weights(NamedTuple):
     Attributes:
         embedding: shape (1 + sum of counts, units); row 0 stands for the beginning, the tokens of all steps follow.
         kernel, recurrent, bias: of the LSTM, shapes (units, 4 units) twice and (4 units,); gates i, f, c, o.
-        heads, head_bias: from the state to the logits, shapes (n_steps, units, most) and (n_steps, most), where ``most``
-            is the largest count.
+        heads, head_bias: from the state to the logits, shapes (n_steps, units, most) and (n_steps, most); ``most`` is
+            the largest count.
     """
 
     embedding: np.ndarray
@@ -43,7 +43,7 @@ def initial_weights(counts: Sequence[int], units: int, seed: int) -> Weights:
     def uniform(*shape: int) -> np.ndarray:
         return rng.uniform(-0.1, 0.1, shape).astype(np.float32)
 
-    steps, most = len(counts), max(counts)
+    steps, most = len(counts), max(counts, default=1)
     bias = np.zeros(4 * units, np.float32)
     bias[units : 2 * units] = 1.0  # an LSTM begins by remembering
     return Weights(

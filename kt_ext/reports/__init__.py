@@ -1,0 +1,1 @@
+"""Tables and pictures of a search and of what it found."""

@@ -1,0 +1,80 @@
+"""The order of the grid and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from kt_ext.core.decision import Value
+from kt_ext.core.history import History
+from kt_ext.core.searcher import SpaceExhausted
+from kt_ext.core.space import Boolean, Float, Parameter
+from kt_ext.nas.draft import Draft
+from kt_ext.nas.limits import Limits
+from kt_ext.nas.records import Records
+from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
+from kt_ext.nas.strategies.grid import Grid
+from nas.strategy_table import Bag, cost
+
+RNG = np.random.default_rng(0)
+
+
+def order(space: AbstractArchitectureSpace, fits=lambda arch: True) -> list[Architecture]:
+    history, grid, found = History(), Grid(), []
+    records = Records(space, 99, fits)
+    with pytest.raises(SpaceExhausted):
+        while True:
+            found.append(grid.choose(records.follow(history), RNG).arch)
+            history.start(len(history), space.values(found[-1]))
+    return found
+
+
+def test_lexicographic_and_each_network_once() -> None:
+    keys = [arch.key for arch in order(Bag())]
+    assert keys == "a b c aa ab ac bb bc cc aaa aab aac abb abc acc bbb bbc bcc ccc".split()
+
+
+def test_within_the_limits() -> None:
+    keys = [arch.key for arch in order(Bag(), Limits({"cost": (3, 3)}, cost).fit)]
+    assert keys == "ac bc aaa aab abb bbb".split()
+
+
+class Pair(AbstractArchitectureSpace):
+    """Two switches, not both on, and a rate on a logarithmic scale."""
+
+    def parameters(self) -> list[Parameter]:
+        return [
+            Parameter("left", Boolean()),
+            Parameter("right", Boolean()),
+            Parameter("rate", Float(1e-5, 1e5, scale="log")),
+        ]
+
+    def lay(self, arch: Architecture, net: Draft) -> str:
+        raise NotImplementedError("never built here")
+
+    def repair(self, values: Mapping[str, Value]) -> Architecture:
+        arch = super().repair(values)
+        return super().repair({**arch.values, "right": False}) if arch.values["left"] else arch
+
+
+def test_ten_points_for_a_number_without_steps_and_no_invalid_choices() -> None:
+    found = order(Pair())
+    assert [(arch.values["left"], arch.values["right"]) for arch in found[::10]] == [
+        (False, False),
+        (False, True),
+        (True, False),
+    ]
+    assert len(found) == 30
+    rates = [arch.values["rate"] for arch in found[:10]]
+    assert np.log10(rates) == pytest.approx(np.arange(-4.5, 5.0))
+
+
+def test_another_history_begins_anew() -> None:
+    grid, space = Grid(), Bag()
+    records, history = Records(space, 9), History()
+    for number in range(3):
+        history.start(number, space.values(grid.choose(records.follow(history), RNG).arch))
+    assert str(grid.choose(records.follow(history), RNG).arch) == "depth=2 op1=a op2=a"
+    assert str(grid.choose(records.follow(History()), RNG).arch) == "depth=1 op1=a"
