@@ -24,7 +24,7 @@ _BY_NAME: dict[str, Callable[[int, int], AbstractStrategy]] = {
     "evolution": lambda seed, max_trials: Evolution(default_population(max_trials)),
     "local_search": lambda seed, max_trials: LocalSearch(),
     "predictor": lambda seed, max_trials: _late("predictor", "Predictor", seed=seed),
-    "bayesian": lambda seed, max_trials: _late("surrogate", "Bayesian"),
+    "bayesian": lambda seed, max_trials: _late("surrogate", "Bayesian", seed=seed),
     "controller": lambda seed, max_trials: _late("controller", "Controller", seed=seed),
     "morphism": lambda seed, max_trials: _late("morphism", "Morphism"),
 }

@@ -61,7 +61,7 @@ class Records:
         fits: whether an architecture keeps the search's limits.
 
     Attributes:
-        identity: stays the same object as long as trials are only added; what was derived from them may be kept so long.
+        identity: stays the same object while trials are only added; what was derived from them may be kept so long.
         trials: all trials, in the order of their start.
         running: numbers of those that are with a worker.
         turn: how often this was brought up to date; as long as it is the same, so is all else.

@@ -126,7 +126,7 @@ class _Heads(keras.layers.Layer):
         self._never = np.where(np.arange(most) < np.array(self._counts)[:, None], 0, _NEVER).astype(np.float32)
 
     def call(self, x: Any) -> Any:
-        return ops.einsum("btu,tuv->btv", x, self.kernel) + self.bias + self._never
+        return ops.add(ops.einsum("btu,tuv->btv", x, self.kernel) + self.bias, self._never)
 
 
 class _PolicyGradient(keras.Model):

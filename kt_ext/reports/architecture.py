@@ -130,11 +130,13 @@ class _Panel:
             axes.add_patch(_box(x, y, self.box, colours.of(label)))
             axes.text(x, y, label, fontsize=FONT, ha="center", va="center", zorder=4)
         labels = _Labels()
-        by_length = sorted(
+        layers, lanes = self.layout.layers, self.layout.lanes
+        # Labels that can be moved least come first: those of long edges, then those of straight ones.
+        by_freedom = sorted(
             zip(self.edges, self.layout.tracks, strict=True),
-            key=lambda each: self.layout.layers[each[0][0]] - self.layout.layers[each[0][1]],
+            key=lambda each: (layers[each[0][0]] - layers[each[0][1]], lanes[each[0][0]] != lanes[each[0][1]]),
         )
-        for (source, target, label), track in by_length:
+        for (source, target, label), track in by_freedom:
             points = list(self._points(source, target, track))
             axes.add_patch(_arrow(points))
             if label:
@@ -152,7 +154,7 @@ class _Panel:
         if last - first > 1:
             return [self._place((first + last) // 2, track)]
         # In the middle of a rising curve stands the label of the falling one that crosses it.
-        shares = (0.5, 0.3, 0.7) if points[0][1] == points[-1][1] else (0.35, 0.65, 0.5, 0.25, 0.75)
+        shares = (0.5, 0.3, 0.7) if points[0][1] == points[-1][1] else (0.35, 0.65, 0.5, 0.25, 0.75, 0.7, 0.8, 0.3, 0.2)
         return [_on_curve(points, share) for share in shares]
 
     def _place(self, layer: int, lane: int) -> tuple[float, float]:

@@ -5,90 +5,21 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kt_ext.core.decision import Value
 from kt_ext.core.journal import Journal
+from kt_ext.core.pareto import dominated_by, dominating
+from kt_ext.reports.reasons import is_whole, why_ended, why_paused, why_stopped
+from kt_ext.reports.trial_record import Stretch, Takeover, TrialRecord
 
 JOURNAL = "journal.jsonl"
 _OBJECTIVE = re.compile(r'name="([^"]*)", direction="(min|max)"')
-
-
-@dataclass
-class Stretch:
-    """One stay of a trial with a worker.
-
-    Attributes:
-        worker: its name.
-        began, ended: seconds since the search began; ``ended`` is None while it goes on.
-        first_epoch, last_epoch: epochs done before it and after it.
-        until: the epoch that it was sent to.
-    """
-
-    worker: str
-    began: float
-    first_epoch: int
-    until: int
-    ended: float | None = None
-    last_epoch: int = 0
-
-
-@dataclass
-class Takeover:
-    """A trial goes on from another's state, or with other values.
-
-    Attributes:
-        epoch: epochs that it had done.
-        donor: the trial whose state it took; None if it kept its own.
-        values: what it goes on with.
-    """
-
-    epoch: int
-    donor: int | None
-    values: Mapping[str, Value]
-
-
-@dataclass
-class TrialRecord:
-    """One trial.
-
-    Attributes:
-        number: from 0 in the order of the start.
-        name: Keras Tuner's trial id.
-        values: the user's hyperparameters as they are now.
-        first_values: as they were at the start.
-        parent: the trial whose weights it began with; None: from scratch.
-        status: "running", "queued" (to be handed out again), "paused", "done" or "failed".
-        why: why it is not running, in words.
-        epochs, times, objectives, metrics: of each report the epochs done, the seconds since the search began, the
-            objective (in the user's units, NaN if it counted as the worst) and all metrics.
-        stretches: its stays with workers.
-        takeovers: its changes in mid-training.
-    """
-
-    number: int
-    name: str
-    values: dict[str, Value]
-    first_values: dict[str, Value]
-    parent: int | None
-    status: str = "running"
-    why: str = ""
-    epochs: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    objectives: list[float] = field(default_factory=list)
-    metrics: list[dict[str, float]] = field(default_factory=list)
-    stretches: list[Stretch] = field(default_factory=list)
-    takeovers: list[Takeover] = field(default_factory=list)
-
-    def best(self, maximise: bool) -> tuple[float, int]:
-        """The best objective and the first epoch that reached it; (NaN, 0) without a finite one."""
-        found = [(o, epoch) for o, epoch in zip(self.objectives, self.epochs, strict=True) if math.isfinite(o)]
-        if not found:
-            return math.nan, 0
-        return min(found, key=lambda pair: (-pair[0] if maximise else pair[0], pair[1]))
 
 
 @dataclass
@@ -120,18 +51,60 @@ class SearchRecord:
     reports: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
+    def score(self, trial: TrialRecord) -> tuple[float, int]:
+        """The objective that a trial is judged by, in the user's units, and its epoch; (NaN, 0) without a finite one.
+
+        That of its best epoch; of Pareto ranks that of an epoch which none of its other epochs dominates, as the search
+        itself has it: the first, until one that no epoch dominates dominates that one or has a lower rank.
+        """
+        if not self.pareto:
+            return trial.best(self.maximise)
+        score, best = math.nan, 0
+        points = self.points(trial)
+        for k, (rank, epoch) in enumerate(zip(trial.objectives, trial.epochs, strict=True)):
+            if math.isnan(rank) or dominating(points[k], points[:k]).any():
+                continue
+            if not best or rank < score or dominating(points[trial.epochs.index(best)], points[k : k + 1])[0]:
+                score, best = rank, epoch
+        return score, best
+
+    def points(self, trial: TrialRecord) -> np.ndarray:
+        """Each report's metrics of the objective, minimised, shape (reports, metrics); ``inf`` if it was of no use."""
+        rows = np.full((len(trial.epochs), len(self.directions)), math.inf)
+        for row, objective, metrics in zip(rows, trial.objectives, trial.metrics, strict=True):
+            if not math.isnan(objective):
+                row[:] = [-metrics[name] if way == "max" else metrics[name] for name, way in self.directions.items()]
+        return rows
+
+    def ranked(self) -> list[TrialRecord]:
+        """The trials that have a score and did not fail, best first; by Pareto rank those that fewer dominate before."""
+        scores = {trial.number: self.score(trial) for trial in self.trials}
+        found = [trial for trial in self.trials if scores[trial.number][1] and trial.status != "failed"]
+        dominators = dict.fromkeys(scores, 0)
+        if self.pareto and found:
+            judged = [self.points(trial)[trial.epochs.index(scores[trial.number][1])] for trial in found]
+            counts = dominated_by(np.array(judged)).tolist()
+            dominators.update(zip((trial.number for trial in found), counts, strict=True))
+        sign = -1 if self.maximise else 1
+        return sorted(found, key=lambda t: (dominators[t.number], sign * scores[t.number][0], t.number))
+
     @property
     def best(self) -> TrialRecord | None:
-        """The trial of the best objective; None without a finite one."""
-        found = [trial for trial in self.trials if trial.best(self.maximise)[1]]
-        sign = -1 if self.maximise else 1
-        return min(found, key=lambda trial: (sign * trial.best(self.maximise)[0], trial.number), default=None)
+        """The trial of the best score; None without one."""
+        return next(iter(self.ranked()), None)
 
     @property
     def names(self) -> list[str]:
         """The hyperparameters, in the order in which they became known."""
         listed = [entry["config"]["name"] for entry in self.space]
         return list(dict.fromkeys([*listed, *(name for trial in self.trials for name in trial.values)]))
+
+    def each_report(self) -> Iterator[tuple[TrialRecord, int]]:
+        """The trial of each report and which of its reports that is, from 0, in the order in which they came."""
+        counts = [0] * len(self.trials)
+        for number in self.reports:
+            yield self.trials[number], counts[number]
+            counts[number] += 1
 
     @property
     def total_epochs(self) -> int:
@@ -143,18 +116,20 @@ def read(source: str | os.PathLike[str] | Any) -> SearchRecord:
     """The record of a search.
 
     Args:
-        source: a project directory (``directory/project_name``), or a tuner, whose directory is read.
+        source: a project directory (``directory/project_name``), a tuner, whose directory is read, or a record.
 
     Raises:
         FileNotFoundError: no kt_ext search was begun there.
         JournalDamaged: its journal cannot be trusted.
     """
+    if isinstance(source, SearchRecord):
+        return source
     directory = Path(source if isinstance(source, (str, os.PathLike)) else source.project_dir)
     path = directory / JOURNAL
     if not path.exists() or not path.stat().st_size:
         raise FileNotFoundError(
-            f"{path}: there is no such journal; give the project directory of a kt_ext search, which is "
-            "directory/project_name"
+            f"{path}: there is no such journal; search first, or give the project directory of a kt_ext search, which "
+            "is directory/project_name"
         )
     record = SearchRecord(directory)
     for _, event in Journal.read(path):
@@ -234,12 +209,12 @@ def _tell(record: SearchRecord, event: Mapping[str, Any]) -> None:
         donor = event.get("restore", [trial.number])[0]
         trial.takeovers.append(Takeover(epoch, donor if donor != trial.number else None, dict(trial.values)))
     if event["do"] == "pause":
-        _leave(record, trial, "paused", f"paused after epoch {epoch}, not among the best there so far")
+        _leave(record, trial, "paused", why_paused(record.scheduler, epoch))
     elif event["do"] == "stop":
-        whole = epoch == record.scheduler.get("max_epochs", stretch.until)
-        _leave(
-            record, trial, "done", "trained to the end" if whole else f"stopped after epoch {epoch} by the scheduler"
-        )
+        finite = all(math.isfinite(event["metrics"].get(name, 0.0)) for name in record.directions)
+        bad = "" if not worst else "a constraint was broken" if finite else f"{record.objective} was not finite"
+        trial.stopped = not is_whole(record.scheduler, epoch, stretch.until)
+        _leave(record, trial, "done", why_stopped(record.scheduler, epoch, stretch.until, bad))
 
 
 def _leave(record: SearchRecord, trial: TrialRecord, status: str, why: str) -> None:
@@ -249,20 +224,15 @@ def _leave(record: SearchRecord, trial: TrialRecord, status: str, why: str) -> N
 
 def _end(record: SearchRecord, event: Mapping[str, Any]) -> None:
     trial = record.trials[event["trial"]]
-    reason = event.get("failed") or event.get("lost") or ""
-    said = reason.strip().splitlines()[-1] if reason.strip() else ""
-    why = {
-        "done": "ended itself" if trial.epochs else "ended before its first epoch",
-        "failed": f"failed: {said}" if said else "failed",
-        "queued": f"waits to be tried again: {said}" if said else "was interrupted, and waits to go on",
-    }[event["as"]]
-    _leave(record, trial, event["as"], why)
+    _leave(record, trial, event["as"], why_ended(event, bool(trial.epochs)))
 
 
 def _values(record: SearchRecord, event: Mapping[str, Any]) -> None:
     trial = record.trials[event["trial"]]
     trial.values = _own(event["values"])
-    if not trial.takeovers:
+    if trial.takeovers:
+        trial.takeovers[-1].values = dict(trial.values)
+    else:
         trial.first_values = dict(trial.values)
 
 

@@ -1,4 +1,4 @@
-"""Every strategy that needs no network, a small conditional space, and a search of several workers by hand."""
+"""Every strategy that needs no network, two small spaces, one of them conditional, and a search of several workers by hand."""
 
 from __future__ import annotations
 
@@ -51,6 +51,19 @@ class Bag(AbstractArchitectureSpace):
 
     def canonical(self, arch: Architecture) -> Hashable:
         return "".join(sorted(str(value) for name, value in arch.genes if name != "depth"))
+
+
+class Words(AbstractArchitectureSpace):
+    """Five letters: 1,024 networks."""
+
+    def parameters(self) -> list[Parameter]:
+        return [Parameter(f"letter{place}", Choice(tuple("abcd"))) for place in range(5)]
+
+    def lay(self, arch: Architecture, net: Draft) -> str:
+        raise NotImplementedError("never built here")
+
+    def text(self, arch: Architecture) -> str:
+        return "".join(str(value) for _, value in arch.genes)
 
 
 def cost(arch: Architecture) -> dict[str, float]:

@@ -90,7 +90,9 @@ def test_a_third_competes_by_default() -> None:
     strategy = Evolution(12)
     found = strategy.members(records([0.1 * place for place in range(12)]))
     for seed in range(50):
-        assert strategy.pick(found, np.random.default_rng(seed)) == np.random.default_rng(seed).integers(12, size=4).min()
+        assert (
+            strategy.pick(found, np.random.default_rng(seed)) == np.random.default_rng(seed).integers(12, size=4).min()
+        )
 
 
 def test_truncation_takes_any_of_the_best() -> None:

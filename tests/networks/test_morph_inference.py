@@ -9,7 +9,7 @@ from kt_ext.nas.head import classifier
 from kt_ext.nas.moves import kind_of_move
 from kt_ext.nas.network import Network
 from kt_ext.networks.morph import inherit
-from morph_networks import arbitrary, difference, examples, laid, outputs
+from networks.morph_networks import arbitrary, difference, examples, laid, outputs
 
 
 def conv_net(width=8, kernel=3, stride=1, shape=(9, 8, 2), pool="average", bias=False) -> Network:

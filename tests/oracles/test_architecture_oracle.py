@@ -62,6 +62,7 @@ def test_after_a_restart_the_same_proposals_follow(name, tmp_path):
 
     first = oracle_of(STRATEGIES[name], tmp_path / "broken", max_total_epochs=8)
     Workers(first, curve).run()
+    first.finish()
     again = oracle_of(STRATEGIES[name], tmp_path / "broken")
     again.reload()
     Workers(again, curve).run()

@@ -11,25 +11,12 @@ import pytest
 from kt_ext.core.decision import Observation
 from kt_ext.core.history import History
 from kt_ext.core.random import EventRandom
-from kt_ext.core.space import Choice, Parameter, Space
-from kt_ext.nas.draft import Draft
+from kt_ext.core.space import Space
 from kt_ext.nas.searcher import ArchitectureSearcher
-from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
+from kt_ext.nas.space import Architecture
 from kt_ext.nas.strategies.evolution import Evolution
+from nas.strategy_table import Words
 from reference.regularized_evolution import Model, regularized_evolution
-
-
-class Words(AbstractArchitectureSpace):
-    """Five letters."""
-
-    def parameters(self) -> list[Parameter]:
-        return [Parameter(f"letter{place}", Choice(tuple("abcd"))) for place in range(5)]
-
-    def lay(self, arch: Architecture, net: Draft) -> str:
-        raise NotImplementedError("never built here")
-
-    def text(self, arch: Architecture) -> str:
-        return "".join(str(value) for _, value in arch.genes)
 
 
 class Draws:

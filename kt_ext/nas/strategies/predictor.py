@@ -1,8 +1,8 @@
 """Search guided by a predictor: an ensemble on the encoding says how good an architecture will be.
 
-After White, Neiswanger, Savani (2021), "BANANAS", arXiv:1910.11858: an ensemble, independent Thompson sampling, mutations
-of the best as candidates. In place of neural networks the members are ridge regressions on products of features, each
-fitted to the trials with random weights of their own (the Bayesian bootstrap, Rubin, 1981).
+After White, Neiswanger, Savani (2021), "BANANAS", arXiv:1910.11858: an ensemble, independent Thompson sampling, and
+mutations of the best among the candidates. In place of neural networks the members are ridge regressions on products of
+features, each fitted with random weights of the trials (the Bayesian bootstrap, Rubin, 1981).
 """
 
 from __future__ import annotations
@@ -10,27 +10,25 @@ from __future__ import annotations
 import numpy as np
 
 from kt_ext.nas.records import Records, Scored
-from kt_ext.nas.strategies.candidates import Candidates, features_of
+from kt_ext.nas.strategies.candidates import Candidates, most_promising
+from kt_ext.nas.strategies.lesson import content, lesson
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 from kt_ext.searchers.blas import one_thread
-from kt_ext.searchers.copula import normal_scores
 
-#: The members see all products of up to so many features; RIDGE is the penalty, OFFSET what is added to a similarity.
-DEGREE, RIDGE, OFFSET = 3, 0.1, 1.0
-#: Of more trials the members learn from the best third and the latest of the others.
-MOST_ROWS = 300
+#: The penalty of the ridge regressions.
+RIDGE = 0.1
 
 
 class Predictor(AbstractStrategy):
     """Tries the candidate that is best by a draw from what the ensemble predicts of it.
 
-    The first ``n_startup`` trials are random. The ensemble learns normal scores of the objectives' ranks: their scale
-    does not matter, and a failed trial is just the worst.
+    The first ``n_startup`` trials are random. The ensemble is fitted anew when trials were reported since, which takes
+    milliseconds.
 
     Args:
         n_models: size of the ensemble, at least 2.
         n_startup: how many trials that can be compared there must be before it is asked, at least 2.
-        seed: integer >= 0, of the ensemble's weights and the candidates.
+        seed: integer >= 0, of the ensemble's weights and of the candidates.
 
     Raises:
         ValueError: an argument is out of range.
@@ -44,37 +42,29 @@ class Predictor(AbstractStrategy):
         self.n_startup = n_startup
         self.seed = seed
         self._candidates = Candidates(seed)
-        self._fitted: tuple[object, ...] | None = None
+        self._fitted: tuple[object, Ensemble] | None = None
 
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
         """The most promising untried candidate; random at first."""
         scored = records.scored(self.n_startup)
         if not len(scored):
             return Proposal(records.space.random(rng))
+        archs, features = self._candidates.given(records, scored)
         with one_thread():
-            self._fit(scored, records)
-            archs, features = self._candidates.given(records, scored)
-            predicted = self._ensemble.predict(features)
+            predicted = self._ensemble(records, scored).predict(features)
         drawn = predicted.mean(0) + predicted.std(0) * rng.standard_normal(len(archs))
-        for place in np.argsort(drawn, kind="stable"):
-            if records.is_new(archs[place]):
-                return Proposal(archs[place])
-        return Proposal(records.space.random(rng))
+        return most_promising(records, archs, -drawn, rng)
 
-    def _fit(self, scored: Scored, records: Records) -> None:
-        """Anew only when other trials or objectives are compared."""
-        key = (records.identity, tuple(one.number for one in scored.records), scored.objectives.tobytes())
-        if self._fitted != key:
-            self._fitted = key
-            rows = _chosen(scored.objectives)
-            features = np.array([features_of(scored.records[row].arch) for row in rows])
-            targets = normal_scores(scored.objectives)[rows]
+    def _ensemble(self, records: Records, scored: Scored) -> Ensemble:
+        key = (records.identity, content(scored))
+        if self._fitted is None or self._fitted[0] != key:
             rng = np.random.default_rng([self.seed, len(scored)])
-            self._ensemble = Ensemble(features, targets, self.n_models, rng)
+            self._fitted = (key, Ensemble(*lesson(scored), self.n_models, rng))
+        return self._fitted[1]
 
 
 class Ensemble:
-    """Ridge regressions on products of features, by their kernel; each with random weights of the rows.
+    """Ridge regressions on all products of up to three features, by their kernel, each with random weights of the rows.
 
     Args:
         features: of unit length, shape (n, n_features).
@@ -86,29 +76,21 @@ class Ensemble:
     def __init__(self, features: np.ndarray, targets: np.ndarray, n_models: int, rng: np.random.Generator) -> None:
         self._features = features
         kernel = _kernel(features, features)
-        self._means, coefficients = [], []
-        for weights in rng.exponential(size=(n_models, len(targets))):
-            mean = np.average(targets, weights=weights)
-            coefficients.append(np.linalg.solve(kernel + np.diag(RIDGE / weights), targets - mean))
-            self._means.append(mean)
-        self._coefficients = np.array(coefficients)
+        weights = rng.exponential(size=(n_models, len(targets)))
+        self._means = weights @ targets / weights.sum(1)
+        self._coefficients = np.array(
+            [
+                np.linalg.solve(kernel + np.diag(RIDGE / weight), targets - mean)
+                for weight, mean in zip(weights, self._means, strict=True)
+            ]
+        )
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """What each member predicts for features of shape (m, n_features), shape (n_models, m)."""
-        return self._coefficients @ _kernel(self._features, features) + np.array(self._means)[:, None]
+        return self._coefficients @ _kernel(self._features, features) + self._means[:, None]
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(1 + similarity)^3, scaled to 1 for equal ones: ridge regression on all products of up to three features."""
-    similarity = (a @ b.T + OFFSET) / (1 + OFFSET)
+    """The cube of 1 + a b', scaled to be 1 for equal ones, shape (n, m)."""
+    similarity = (1.0 + a @ b.T) / 2.0
     return similarity * similarity * similarity
-
-
-def _chosen(objectives: np.ndarray) -> np.ndarray:
-    """Rows to learn from, ascending."""
-    n = len(objectives)
-    if n <= MOST_ROWS:
-        return np.arange(n)
-    best = np.argsort(objectives, kind="stable")[: MOST_ROWS // 3]
-    others = np.setdiff1d(np.arange(n), best)
-    return np.sort(np.concatenate([best, others[-(MOST_ROWS - len(best)) :]]))

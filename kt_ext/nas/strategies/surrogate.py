@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from kt_ext.nas.records import Records, Scored
-from kt_ext.nas.strategies.candidates import Candidates, features_of
-from kt_ext.nas.strategies.rows import chosen_rows
+from kt_ext.nas.strategies.candidates import Candidates, most_promising
+from kt_ext.nas.strategies.lesson import content, features_of, lesson
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 from kt_ext.searchers.acquisition import log_expected_improvement
 from kt_ext.searchers.blas import one_thread
-from kt_ext.searchers.copula import normal_scores
 from kt_ext.searchers.gaussian_process import Kernel, Posterior, fit
 
 #: The kernel is fitted anew whenever there are so many times more trials.
@@ -48,20 +47,27 @@ class Bayesian(AbstractStrategy):
         archs, features = self._candidates.given(records, scored)
         with one_thread():
             gain = self._gain(records, scored, features)
-        for place in np.argsort(-gain, kind="stable"):
-            if records.is_new(archs[place]):
-                return Proposal(archs[place])
-        return Proposal(records.space.random(rng))
+        return most_promising(records, archs, gain, rng)
 
     def _gain(self, records: Records, scored: Scored, features: np.ndarray) -> np.ndarray:
         """Logarithm of the expected improvement, shape (n,)."""
-        rows = chosen_rows(scored.objectives)
-        known, targets = _features([scored.records[row].arch for row in rows]), normal_scores(scored.objectives)[rows]
-        groups = np.zeros(known.shape[1], int)
-        posterior = Posterior(self._fitted(records, scored), groups, known, targets)
-        numbers = {one.number for one in scored.records}
-        waiting = [one.arch for one in records.trials if one.number in records.running and one.number not in numbers]
+        known, targets = lesson(scored)
+        posterior = Posterior(self._fitted(records, scored), np.zeros(known.shape[1], int), known, targets)
+        compared = {one.number for one in scored.records}
+        waiting = [one.arch for one in records.trials if one.number in records.running and one.number not in compared]
         if waiting:
-            posterior = posterior.believing(_features(waiting))
-        # the best mean, not the best observation, which noise flatters
-        return log_expected_improvement(*posterior.predict(features), posterior.mean(known).min())
+            posterior = posterior.believing(features_of(waiting))
+        # The best mean, not the best observation, which noise flatters.
+        return log_expected_improvement(*posterior.predict(features), float(posterior.mean(known).min()))
+
+    def _fitted(self, records: Records, scored: Scored) -> Kernel:
+        """The kernel of the first so many trials: a function of the trials, not of earlier calls."""
+        size = self.n_startup
+        while int(size * REFIT) + 1 <= len(scored):
+            size = int(size * REFIT) + 1
+        first = Scored(scored.records[:size], scored.objectives[:size])
+        key = (records.identity, content(first))
+        if self._kernel is None or self._kernel[0] != key:
+            known, targets = lesson(first)
+            self._kernel = (key, fit(known, targets, np.zeros(known.shape[1], int)))
+        return self._kernel[1]

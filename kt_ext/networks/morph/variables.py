@@ -31,4 +31,4 @@ def variables_of(model: keras.Model, network: Network) -> dict[Key, Any]:
 
 def array_of(variable: Any) -> np.ndarray:
     """A variable's numbers, a copy."""
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return np.array(variable.numpy())

@@ -61,4 +61,4 @@ def difference(parent: Network, child: Network, training: bool = False) -> tuple
 
 def weights(model: keras.Model, layer: str, variable: str) -> np.ndarray:
     found = next(each for each in model.get_layer(layer).weights if each.name == variable)
-    return np.array(keras.ops.convert_to_numpy(found.value))
+    return np.array(found.numpy())
