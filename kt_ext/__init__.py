@@ -11,9 +11,10 @@ from kt_ext._version import __version__
 check()
 
 if TYPE_CHECKING:
-    from kt_ext import core, estimators, execution, nas, oracles, schedulers, schedules, searchers
+    from kt_ext import core, estimators, execution, nas, oracles, plots, schedulers, schedules, searchers
     from kt_ext.core.lineage import Schedule
     from kt_ext.oracles.lineage import schedule_from
+    from kt_ext.reports.optuna_study import to_optuna_study
     from kt_ext.training.callback import TuningCallback
     from kt_ext.training.range_test import learning_rate_range_test
     from kt_ext.training.replay import ScheduleReplay, hyperparameters
@@ -54,10 +55,12 @@ __all__ = [
     "mutable",
     "nas",
     "oracles",
+    "plots",
     "schedule_from",
     "schedulers",
     "schedules",
     "searchers",
+    "to_optuna_study",
 ]
 
 # Imported when first used: a script that simulates schedulers, or a launcher, never waits for Keras.
@@ -79,6 +82,7 @@ _WHERE = {
     "learning_rate_range_test": "kt_ext.training.range_test",
     "mutable": "kt_ext.tuners.mutable",
     "schedule_from": "kt_ext.oracles.lineage",
+    "to_optuna_study": "kt_ext.reports.optuna_study",
 }
 
 

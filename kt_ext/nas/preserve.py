@@ -126,38 +126,40 @@ class _Options:
         namesake = self.parent.by_name.get(layer.name)
         if namesake is None:
             return None
-        reason = self._changed(namesake, layer)
-        if reason is not None:
-            self._say(layer, "same", reason)
+        changed = same_settings(namesake, layer)
+        if namesake.kind != layer.kind:
+            changed = f"was {namesake.kind} and becomes {layer.kind}"
+        if changed is not None:
+            self._say(layer, "same", changed)
             return None
+        inputs = self._kept(layer, namesake)
+        # Last: where an input has changed, that is the reason.
+        changed = None if inputs is None else self._resized(namesake, layer)
+        if changed is not None:
+            self._say(layer, "same", changed)
+        return None if inputs is None or changed else Step("copy", self.meanings.of(layer.name), inputs)
+
+    def _kept(self, layer: Layer, namesake: Layer) -> tuple[str, ...] | None:
+        """What its inputs mean if they are those of its namesake."""
         wanted = [self.meanings.of(name) for name in namesake.inputs]
-        means = self.meanings.of(layer.name)
         if layer.kind == "add":
-            wanted = [meaning for meaning in wanted if meaning != ZERO]
-        if layer.kind in ("add", "concat"):
-            inputs = self._matched(layer, namesake, wanted, ZERO if layer.kind == "add" else FREE)
-            return None if inputs is None else Step("copy", means, inputs)
-        for name, meaning in zip(layer.inputs, wanted, strict=True):
+            return self._matched(layer, namesake, [meaning for meaning in wanted if meaning != ZERO], ZERO)
+        if layer.kind == "concat":
+            return self._matched(layer, namesake, wanted, FREE)
+        for name, before, meaning in zip(layer.inputs, namesake.inputs, wanted, strict=True):
             if meaning not in self.of[name]:
-                self._say(layer, "same", self._other(name, namesake.inputs[0]))
+                self._say(layer, "same", self._other(name, before))
                 return None
-        return Step("copy", means, tuple(wanted))
+        return tuple(wanted)
 
     def _other(self, name: str, before: str) -> _Reason:
         """Why an input ``name`` is not what the parent's input ``before`` was."""
-        if self.of[name].keys() - {ZERO, FREE}:
-            return (
-                f"takes {name} where it took {before}; a layer or connection can be added, not taken away or replaced"
-            )
+        if name != before and self.of[name].keys() - {ZERO, FREE}:
+            return f"takes {name} where it took {before}; one can be added, not taken away or replaced"
         return (name, "same")
 
-    def _changed(self, namesake: Layer, layer: Layer) -> str | None:
-        """What about the layer has changed that may not."""
-        if namesake.kind != layer.kind:
-            return f"was {namesake.kind} and becomes {layer.kind}"
-        reason = same_settings(namesake, layer)
-        if reason is not None:
-            return reason
+    def _resized(self, namesake: Layer, layer: Layer) -> str | None:
+        """Why its sizes cannot be what they are."""
         if layer.kind != "flatten" and namesake.shape[:-1] != layer.shape[:-1]:
             return f"its output had {namesake.shape[:-1]} positions and gets {layer.shape[:-1]}"
         if layer.shape[-1] < namesake.shape[-1]:

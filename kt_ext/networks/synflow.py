@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -27,13 +28,21 @@ _PASSED = (
     *(layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization, layers.UnitNormalization),
     *(layers.Activation, layers.Softmax, layers.Dropout),
 )
-#: Layers of several inputs, whose output is in the units that the inputs have in common.
-_MERGES = (layers.Add, layers.Concatenate, layers.Average, layers.Maximum)
+#: Names of layers and operations of several inputs, whose output is in the units that the inputs have in common.
+_MERGES = ("Add", "Concatenate", "Average", "Maximum", "Stack")
 #: Names of variables that are added.
 _ADDED = ("bias", "beta")
 
-#: By how many powers of two the output of an operation (by its place) is to be divided.
-Shift = Callable[[int, Any], int]
+#: By how many powers of two an output is to be divided; called for each in the order of their computation.
+Shift = Callable[[Any], int]
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """``tensor * 2**exponent``."""
+
+    tensor: Any
+    exponent: int
 
 
 def synflow(model: keras.Model) -> float:
@@ -50,18 +59,22 @@ def synflow(model: keras.Model) -> float:
         for variable, array in zip(variables, arrays, strict=True)
     ]
     # The shifts are found beforehand: where gradients are taken, the outputs are no numbers on JAX.
-    shifts: dict[int, int] = {}
+    shifts: list[int] = []
 
-    def find(place: int, output: Any) -> int:
+    def find(output: Any) -> int:
         largest = float(ops.max(output))
-        shifts[place] = math.frexp(largest)[1] if largest > 0 else 0
-        return shifts[place]
+        shifts.append(math.frexp(largest)[1] if largest > 0 else 0)
+        return shifts[-1]
+
+    def known() -> Any:
+        again = iter(shifts)
+        return _flow(model, lambda output: next(again)).tensor
 
     with _linear(model):
         tensors = map(ops.convert_to_tensor, values)
         with keras.StatelessScope(state_mapping=list(zip(variables, tensors, strict=True))):
-            _, exponent = _flow(model, find)
-        _, gradients = variable_gradients(lambda: _flow(model, lambda place, _: shifts[place])[0], variables, values)
+            exponent = _flow(model, find).exponent
+        _, gradients = variable_gradients(known, variables, values)
     flow = sum(
         float(np.sum(value.astype("float64") * gradient))
         for value, gradient, kernel in zip(values, gradients, kernels, strict=True)
@@ -70,41 +83,62 @@ def synflow(model: keras.Model) -> float:
     return math.log(flow) + exponent * math.log(2) if flow > 0 else -math.inf
 
 
-def _flow(model: keras.Model, shift: Shift) -> tuple[Any, int]:
-    """The sum of the outputs for an input of ones, divided by a power of two, and its exponent."""
+def _flow(model: keras.Model, shift: Shift) -> _Scaled:
+    """The sum of the outputs for an input of ones."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
             f"model: has {len(model.inputs)} inputs and {len(model.outputs)} outputs; synflow needs one of each"
         )
-    entry, end = model.inputs[0], model.outputs[0]
-    known = {id(entry): (ops.ones((1, *entry.shape[1:])), 0)}
-    for place, operation in enumerate(getattr(model, "operations", model.layers)):
-        if isinstance(operation, layers.InputLayer):
-            continue
-        given = [known[id(tensor)] for tensor in keras.tree.flatten(operation.input)]
-        exponent = max(exponent for _, exponent in given)
-        aligned = [tensor * 2.0 ** (own - exponent) for tensor, own in given]
-        if isinstance(operation, _PASSED):
-            output = aligned[0]
-        elif len(aligned) == 1:
-            output = operation(aligned[0])
-        elif isinstance(operation, _MERGES):
-            output = operation(aligned)
+    ones = _Scaled(ops.ones((1, *model.inputs[0].shape[1:])), 0)
+    output = _through(model, ones, shift)
+    return _Scaled(ops.sum(output.tensor), output.exponent)
+
+
+def _through(model: keras.Model, given: Any, shift: Shift) -> _Scaled:
+    """What a model gives for scaled inputs; models within it are gone through likewise."""
+
+    def scaled(operation: Any) -> Callable[..., _Scaled]:
+        def run(*args: Any, **kwargs: Any) -> _Scaled:
+            inputs = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, _Scaled)]
+            if isinstance(operation, _PASSED):
+                return inputs[0]
+            if isinstance(operation, keras.Model) and operation.inputs:
+                return _through(operation, args[0], shift)
+            if len(inputs) > 1 and type(operation).__name__ not in _MERGES:
+                raise ValueError(
+                    f"layer {operation.name!r}: synflow knows of layers of several inputs {', '.join(_MERGES)}; use "
+                    "measure='jacob_cov' or 'grad_norm'"
+                )
+            exponent = max(each.exponent for each in inputs)
+
+            def aligned(leaf: Any) -> Any:
+                return leaf.tensor * 2.0 ** (leaf.exponent - exponent) if isinstance(leaf, _Scaled) else leaf
+
+            args, kwargs = keras.tree.map_structure(aligned, (args, kwargs))
+            output = operation(*args, **kwargs)
+            power = shift(output)
+            return _Scaled(output * 2.0**-power, exponent + power)
+
+        return run
+
+    # private, as there is no public way to compute a graph by other means; a Sequential has its graph within
+    graph = model if hasattr(model, "_run_through_graph") else keras.Function(model.inputs, model.outputs)
+    return keras.tree.flatten(graph._run_through_graph(given, operation_fn=scaled))[0]
+
+
+def _layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """All layers, those of models within it too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers_of(layer)
         else:
-            raise ValueError(
-                f"layer {operation.name!r}: synflow knows of layers of several inputs Add, Concatenate, Average and "
-                "Maximum; use measure='jacob_cov' or 'grad_norm'"
-            )
-        power = shift(place, output)
-        known[id(operation.output)] = (output * 2.0**-power, exponent + power)
-    output, exponent = known[id(end)]
-    return ops.sum(output), exponent
+            yield layer
 
 
 @contextmanager
 def _linear(model: keras.Model) -> Iterator[None]:
     """Within it the layers of the model have no activation functions."""
-    bent = [layer for layer in model.layers if callable(getattr(layer, "activation", None))]
+    bent = [layer for layer in _layers_of(model) if callable(getattr(layer, "activation", None))]
     functions = [layer.activation for layer in bent]
     try:
         for layer in bent:

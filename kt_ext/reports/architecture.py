@@ -154,7 +154,7 @@ class _Panel:
         if last - first > 1:
             return [self._place((first + last) // 2, track)]
         # In the middle of a rising curve stands the label of the falling one that crosses it.
-        shares = (0.5, 0.3, 0.7) if points[0][1] == points[-1][1] else (0.35, 0.65, 0.5, 0.25, 0.75, 0.7, 0.8, 0.3, 0.2)
+        shares = (0.5, 0.3, 0.7) if points[0][1] == points[-1][1] else (0.35, 0.65, 0.5, 0.75, 0.7, 0.8, 0.25, 0.3, 0.2)
         return [_on_curve(points, share) for share in shares]
 
     def _place(self, layer: int, lane: int) -> tuple[float, float]:

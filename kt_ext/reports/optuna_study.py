@@ -55,7 +55,9 @@ def to_optuna_study(
     record = read(source)
     name = record.directory.resolve().name if study_name is None else study_name
     ways = list(record.directions.values()) if record.pareto else ["max" if record.maximise else "min"]
-    directions = [f"{way}imize" for way in ways]
+    directions = [
+        optuna.study.StudyDirection.MAXIMIZE if way == "max" else optuna.study.StudyDirection.MINIMIZE for way in ways
+    ]
     distributions = distributions_of(record)
     with _quietly():
         try:

@@ -77,7 +77,7 @@ class SearchRecord:
         return rows
 
     def ranked(self) -> list[TrialRecord]:
-        """The trials that have a score and did not fail, best first; by Pareto rank those that fewer dominate before."""
+        """The trials that have a score and did not fail, best first; by Pareto rank those that fewer dominate first."""
         scores = {trial.number: self.score(trial) for trial in self.trials}
         found = [trial for trial in self.trials if scores[trial.number][1] and trial.status != "failed"]
         dominators = dict.fromkeys(scores, 0)
@@ -164,7 +164,6 @@ def _ask(record: SearchRecord, event: Mapping[str, Any]) -> None:
         values = _own(event["values"])
         name = f"{number:0{record.scheduler['digits']}d}"
         record.trials.append(TrialRecord(number, name, values, dict(values), event["values"].get("kt_ext/parent")))
-        record.trials[number].stretches.append(Stretch("", record.seconds, 0, event["until"]))
     trial = record.trials[number]
     done = trial.epochs[-1] if trial.epochs else 0
     if "values" in event and trial.epochs:
@@ -172,22 +171,17 @@ def _ask(record: SearchRecord, event: Mapping[str, Any]) -> None:
     donor = event.get("restore", [number])[0]
     if trial.epochs and ("values" in event or donor != number):
         trial.takeovers.append(Takeover(done, donor if donor != number else None, dict(trial.values)))
-    _begin(record, event, event["until"])
+    trial.until = event["until"]
+    _begin(record, event)
 
 
-def _begin(record: SearchRecord, event: Mapping[str, Any], until: int | None = None) -> None:
-    """A worker takes the trial; one that was decided on but not handed out yet has none."""
+def _begin(record: SearchRecord, event: Mapping[str, Any]) -> None:
+    """A worker takes the trial; one that was decided on but is still leaving another has none yet."""
     trial = record.trials[event["trial"]]
-    until = trial.stretches[-1].until if until is None else until
     if event.get("worker", "") is None:
-        trial.stretches[-1].until = until
         return
     done = trial.epochs[-1] if trial.epochs else 0
-    stretch = Stretch(event.get("worker", ""), record.seconds, done, until, last_epoch=done)
-    if trial.stretches[-1].worker == "":
-        trial.stretches[-1] = stretch
-    else:
-        trial.stretches.append(stretch)
+    trial.stretches.append(Stretch(event.get("worker", ""), record.seconds, done, trial.until, last_epoch=done))
     trial.status, trial.why = "running", ""
 
 
@@ -202,8 +196,7 @@ def _tell(record: SearchRecord, event: Mapping[str, Any]) -> None:
     record.reports.append(trial.number)
     stretch = trial.stretches[-1]
     stretch.last_epoch = epoch
-    if "until" in event:
-        stretch.until = event["until"]
+    trial.until = stretch.until = event.get("until", trial.until)
     if "values" in event or "restore" in event:
         trial.values = _own(event.get("values", trial.values))
         donor = event.get("restore", [trial.number])[0]
@@ -219,7 +212,8 @@ def _tell(record: SearchRecord, event: Mapping[str, Any]) -> None:
 
 def _leave(record: SearchRecord, trial: TrialRecord, status: str, why: str) -> None:
     trial.status, trial.why = status, why
-    trial.stretches[-1].ended = record.seconds
+    if trial.stretches[-1].ended is None:
+        trial.stretches[-1].ended = record.seconds
 
 
 def _end(record: SearchRecord, event: Mapping[str, Any]) -> None:

@@ -109,10 +109,10 @@ def plot_population(tuner_or_oracle: Any, path: str | Path | None = None) -> Any
 
 def population(oracle: Any) -> set[str]:
     """Ids of the trials that a strategy with a population would now choose parents from; empty for any other."""
-    searcher = getattr(oracle, "searcher", None)
+    searcher: Any = getattr(oracle, "searcher", None)
     while hasattr(searcher, "searcher"):  # initial values and earlier searches come before it
         searcher = searcher.searcher
-    strategy = getattr(searcher, "strategy", None)
+    strategy: Any = getattr(searcher, "strategy", None)
     if not hasattr(strategy, "members"):
         return set()
     records = Records(searcher.space, oracle.max_trials).follow(oracle.search.history)

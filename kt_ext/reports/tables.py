@@ -24,10 +24,10 @@ def results(source: str | os.PathLike[str] | Any) -> pandas.DataFrame:
         source: a project directory, a tuner, or a ``SearchRecord``; the search may be running.
 
     Returns:
-        Columns: ``trial`` (Keras Tuner's id), ``status`` ("running", "queued", "paused", "done" or "failed"), ``why`` (in
-        words, why it is not running), ``score`` (the best objective; by Pareto rank that of the epoch it is judged by),
-        ``best_epoch`` (0 without a score), ``epochs`` (done), ``worker`` (the last), ``began`` (seconds since the search
-        began), ``seconds`` (with workers), ``parent`` (whose weights it began with, if any trial has one), with
+        Columns: ``trial`` (Keras Tuner's id), ``status`` ("running", "queued", "paused", "done" or "failed"), ``why``
+        (in words, why it is not running), ``score`` (the best objective; by Pareto rank that of the epoch it is judged
+        by), ``best_epoch`` (0 without a score), ``epochs`` (done), ``worker`` (the last), ``began`` (seconds since the
+        search began), ``seconds`` (with workers), ``parent`` (whose weights it began with, if any trial has one), with
         several objectives each metric at the best epoch, and each hyperparameter: its value in the best epoch, missing
         where it is inactive. A hyperparameter named like another column is ``"hp."`` and its name.
 
@@ -78,8 +78,8 @@ def history(source: str | os.PathLike[str] | Any) -> pandas.DataFrame:
         source: as in ``results``.
 
     Returns:
-        Columns: ``trial``, ``epoch``, ``seconds`` (since the search began), ``objective`` (NaN if it counted as the worst,
-        the Pareto rank where objectives are compared by domination) and each metric. A metric named like another
+        Columns: ``trial``, ``epoch``, ``seconds`` (since the search began), ``objective`` (NaN if it counted as the
+        worst, the Pareto rank where objectives are compared by domination) and each metric. A metric named like another
         column is ``"metrics."`` and its name.
 
     Raises:

@@ -54,6 +54,7 @@ class TrialRecord:
         first_values: as they were at the start.
         parent: the trial whose weights it began with; None: from scratch.
         status: "running", "queued" (to be handed out again), "paused", "done" or "failed".
+        until: the epoch that it was last sent to.
         why: why it is not running, in words.
         stopped: whether the scheduler ended it before it had trained all that there is.
         epochs, times, objectives, metrics: of each report the epochs done, the seconds since the search began, the
@@ -68,6 +69,7 @@ class TrialRecord:
     first_values: dict[str, Value]
     parent: int | None
     status: str = "running"
+    until: int = 0
     why: str = ""
     stopped: bool = False
     epochs: list[int] = field(default_factory=list)

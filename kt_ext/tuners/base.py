@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import keras_tuner
@@ -32,6 +32,7 @@ from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import EPOCHS, take_orders
 from kt_ext.oracles.project import LOCK, check_project_name
 from kt_ext.oracles.rung_table import RungRow, rung_rows
+from kt_ext.reports import tables
 from kt_ext.training.callback import EpochOutOfOrder
 from kt_ext.training.data import ResumableData
 from kt_ext.training.distribution import make_strategy
@@ -43,6 +44,9 @@ from kt_ext.tuners.models import TrialModels
 from kt_ext.tuners.mutable import find_mutable
 from kt_ext.tuners.placement import LAUNCHED, Placement
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
+
+if TYPE_CHECKING:
+    import pandas
 
 Status = trial_module.TrialStatus
 _log = logging.getLogger("kt_ext")
@@ -444,6 +448,18 @@ class SegmentTuner(keras_tuner.Tuner):
     def pareto_front(self) -> list[Any]:
         """The trials that no other dominates, with ``multi_objective="pareto"``; see the oracle's ``pareto_front``."""
         return self._own_oracle.pareto_front()
+
+    def results(self) -> pandas.DataFrame:
+        """One row for each trial, best first: score, epochs, why it is not running, worker, times and hyperparameters.
+
+        Read from the journal, also while workers search; see ``kt_ext.reports.tables.results`` for the columns and what
+        it raises.
+        """
+        return tables.results(self)
+
+    def history(self) -> pandas.DataFrame:
+        """One row for each report: trial, epoch, seconds, objective, metrics; see ``kt_ext.reports.tables.history``."""
+        return tables.history(self)
 
     def rung_table(self) -> list[RungRow]:
         """For each rung: its epochs, how many trials reached it, and the best objective there."""

@@ -1,4 +1,4 @@
-"""Every strategy that needs no network, two small spaces, one of them conditional, and a search of several workers by hand."""
+"""Every strategy that needs no network, two small spaces, and a search of several workers by hand."""
 
 from __future__ import annotations
 

@@ -65,13 +65,12 @@ def best_of_sixty(name: str, seed: int) -> float:
     return -min(history.best(number)[0] for number in history.ids)
 
 
-@pytest.mark.parametrize(
-    "name", ["evolution", "mutation alone", "keep the best", "local_search", "predictor", "bayesian"]
-)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("random", "grid")])
 def test_better_than_random_search(name: str) -> None:
-    """Sixty of 1,024 networks, of which the best has 9; random search finds 5.1 on average."""
-    assert np.mean([best_of_sixty("random", seed) for seed in range(12)]) < 6
-    assert np.mean([best_of_sixty(name, seed) for seed in range(12)]) > 7
+    """Sixty of 1,024 networks, of which the best has 9: by one and more on average."""
+    seeds = range(6)
+    by_chance = np.mean([best_of_sixty("random", seed) for seed in seeds])
+    assert np.mean([best_of_sixty(name, seed) for seed in seeds]) >= by_chance + 1
 
 
 class Stubborn(AbstractStrategy):

@@ -129,6 +129,16 @@ def test_nb101_is_stacked_as_in_the_paper():
     ]  # fmt: skip
 
 
+def test_nb101_has_the_published_size():
+    # The Inception-like module that its repository shows: 2,694,282 weights that are trained.
+    space = nas.nb101()
+    conv1, conv3 = "conv1x1-bn-relu", "conv3x3-bn-relu"
+    ops = ",".join([conv1, conv3, conv3, conv3, "maxpool3x3"])
+    network = space.network(space.from_text(f"111010/00001/0001/100/01/1:{ops}"), (32, 32, 3), nas.classifier(10))
+    moving = sum(layer.params // 2 for layer in network.layers if layer.kind == "batch_norm")
+    assert network.params - moving == 2_694_282
+
+
 def test_pictures_name_operations():
     space = nas.CellSpace(OPS, 3)
     graphs = space.graphs(space.from_text("normal=|conv3x3~0|+|none~0|skip~1| reduce=|none~0|+|none~0|none~1|"))

@@ -16,6 +16,7 @@ import pytest
 from kt_ext.core.decision import Observation
 from kt_ext.core.history import History
 from kt_ext.core.random import EventRandom
+from kt_ext.core.simulate import simulate
 from kt_ext.core.space import Boolean, Choice, Condition, Fixed, Float, Int, Parameter, Space
 from kt_ext.nas.draft import Draft
 from kt_ext.nas.make import make_strategy
@@ -24,6 +25,7 @@ from kt_ext.nas.searcher import ArchitectureSearcher
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
 from kt_ext.nas.strategies.controller import Controller
 from kt_ext.nas.strategies.tokens import INACTIVE, Tokens
+from kt_ext.schedulers.asha import ASHA
 
 
 class _Genes(AbstractArchitectureSpace):
@@ -58,24 +60,16 @@ def _search(
     trials: int,
     objective: Callable[[Architecture], float] = _badness,
     history: History | None = None,
-    workers: int = 1,
 ) -> History:
-    """A history of so many trials, each seen by the searcher; the oldest of ``workers`` running ones ends first."""
+    """A history of so many trials, one after the other."""
     history = History() if history is None else history
     searcher = ArchitectureSearcher(space, strategy, max_trials=1000, repeats=True)
     rngs = EventRandom(3)
     for number in range(len(history), trials):
         history.start(number, searcher.propose(history, Space([]), rngs.at(number)))
-        if len(history.pending) == workers:
-            _end(history, space, min(history.pending), objective)
+        history.record(Observation(number, 1, objective(space.architecture(history.values(number)))))
+        history.end(number)
     return history
-
-
-def _end(
-    history: History, space: AbstractArchitectureSpace, number: int, objective: Callable[[Architecture], float]
-) -> None:
-    history.record(Observation(number, 1, objective(space.architecture(history.values(number)))))
-    history.end(number)
 
 
 def _values(history: History) -> list[dict[str, Any]]:
@@ -186,22 +180,26 @@ def test_a_cleared_session_between_trials_changes_nothing(searched: tuple[Contro
     assert _values(_search(strategy, FLAT, 45, cleared)) == _values(_search(strategy, FLAT, 45))
 
 
-def test_workers_conditions_failures_and_divergence() -> None:
-    def objective(arch: Architecture) -> float:
-        return inf if arch.values["depth"] == 1 else _badness(arch)
+def test_asha_with_workers_conditions_failures_and_divergence() -> None:
+    strategy, history = Controller("reinforce", units=8, batch=5), History()
 
-    strategy = Controller("reinforce", units=8, batch=5)
-    history = _search(strategy, DEEP, 18, objective, workers=4)
-    history.end(16)  # failed before its first report
-    history = _search(strategy, DEEP, 28, objective, history, workers=4)
+    def objective(number: int, epoch: int) -> float:
+        arch = DEEP.architecture(history.values(number))
+        return inf if arch.values["depth"] == 1 else _badness(arch) / epoch
+
+    simulate(
+        ASHA(9, max_trials=30), objective, workers=4, failures=lambda number, epoch: number in (6, 7) and epoch == 1,
+        searcher=ArchitectureSearcher(DEEP, strategy, 30), space=Space([]), history=history,
+    )  # fmt: skip
+    assert len(history) == 30
     for number in history.ids:
         DEEP.genes.validate(DEEP.architecture(history.values(number)).values)
     assert {history.values(number)["arch/depth"] for number in history.ids} == {1, 2, 3}
-    assert strategy.state()["trials"] == 20
 
-    records = Records(DEEP, 1000).follow(history)
+    records = Records(DEEP, 30).follow(history)
     expected, arrays = strategy.choose(records, np.random.default_rng(0)), _arrays(strategy)
-    strategy.choose(Records(DEEP, 1000).follow(History()), np.random.default_rng(0))
+    assert strategy.state()["trials"] == 30
+    strategy.choose(Records(DEEP, 30).follow(History()), np.random.default_rng(0))
     assert strategy.state()["trials"] == 0
     assert strategy.choose(records, np.random.default_rng(0)) == expected
     for one, other in zip(_arrays(strategy), arrays, strict=True):

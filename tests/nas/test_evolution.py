@@ -86,12 +86,12 @@ def test_a_tournament_is_won_by_the_best_of_those_drawn(objectives: list[float])
         assert strategy.pick(found, np.random.default_rng(seed)) == best
 
 
-def test_a_third_competes_by_default() -> None:
+def test_half_of_them_compete_by_default() -> None:
     strategy = Evolution(12)
     found = strategy.members(records([0.1 * place for place in range(12)]))
     for seed in range(50):
         assert (
-            strategy.pick(found, np.random.default_rng(seed)) == np.random.default_rng(seed).integers(12, size=4).min()
+            strategy.pick(found, np.random.default_rng(seed)) == np.random.default_rng(seed).integers(12, size=6).min()
         )
 
 

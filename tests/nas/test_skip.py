@@ -23,14 +23,22 @@ def test_the_graph_of_211_values():
     space = nas.SkipSpace(["conv3x3", "sep3x3"], 20, 16)
     found = [gene.name for gene in space.genes.parameters]
     assert len(found) == 211
-    assert found[:8] == ["depth", *(f"layer{i}/op" for i in (1, 2)), "skip0_2", "layer3/op", "skip0_3", "skip1_3", "layer4/op"]
+    assert found[:8] == [
+        "depth",
+        *(f"layer{i}/op" for i in (1, 2)),
+        "skip0_2",
+        "layer3/op",
+        "skip0_3",
+        "skip1_3",
+        "layer4/op",
+    ]
     assert {c.parent for gene in space.genes.parameters for c in gene.conditions} == {"depth"}
 
 
 def test_added_skips_end_in_a_normalization():
     space = nas.SkipSpace(OPS, 4, [4, 8], reduce_every=2)
     network = net(space, "conv3x3:4 > conv3x3:4+0 > conv3x3:8+0+1")
-    # Layer 2 takes the stem, of equal shape; layer 3 the stem and layer 1, of its input's shape: the stride comes after.
+    # Layer 2 takes the stem, of equal shape; layer 3 the stem and layer 1, of its input's shape too.
     assert inputs(network, "layer2/merge/add") == ("layer1/residual/add", "layer2/skip0/batch_norm")
     assert inputs(network, "layer2/skip0/batch_norm") == ("stem/batch_norm",)
     assert inputs(network, "layer2/residual/add") == ("layer2/merge/add", "layer2/batch_norm")

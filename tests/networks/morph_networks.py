@@ -38,7 +38,7 @@ def arbitrary(network: Network, seed: int = 0, optimizer: Any = "adam") -> keras
         elif "gamma" in variable.name or "mean" in variable.name:
             drawn = rng.normal(1, 0.3, variable.shape)
         variable.assign(drawn.astype("float32"))
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", run_eagerly=True)  # a few steps: tracing them would take longer
     return model
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kt_ext.nas.channels import channels
 from kt_ext.nas.moves import kind_of_move
 from kt_ext.nas.network import Network
+from kt_ext.nas.preserve import steps
 from kt_ext.networks.morph import NotPreserved, inherit
 from networks.morph_networks import arbitrary, laid, weights
 from networks.test_morph_inference import branch_net, conv_net, plain_net, residual_net, separable_net
@@ -98,7 +100,7 @@ REFUSED = {
         plain_net(1, activation="elu"), plain_net(2, activation="elu"),
         "layer1/activation: an identity before elu is one only where its input is never negative",
     ),
-    "fewer layers": (plain_net(2), plain_net(1), "takes layer0/activation where it took layer1/activation; a layer"),
+    "fewer layers": (plain_net(2), plain_net(1), "takes layer0/activation where it took layer1/activation; one can"),
     "a connection taken away": (branch_net("add", True), branch_net(), "three/conv: takes two/activation where it"),
     "a block that would be dead": (
         block_net(1, "relu"), block_net(2, "relu"), "block1/activation: relu has no slope at 0"
@@ -118,14 +120,20 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_it_is_refused_by_name(case: str) -> None:
     parent, child, words = REFUSED[case]
-    giver, taker = arbitrary(parent), arbitrary(child, seed=5)
-    before = [np.array(variable.numpy()) for variable in taker.variables]
     with pytest.raises(NotPreserved, match=words) as refusal:
-        inherit(giver, parent, taker, child, np.random.default_rng(0))
+        channels(parent, child, steps(parent, child))
     assert "use exact=False to take over what fits, or train it from scratch" in str(refusal.value)
+    assert kind_of_move(parent, child) is None
+
+
+def test_a_child_that_is_refused_is_left_as_it_was() -> None:
+    parent, child = conv_net(8), conv_net(6, kernel=5)
+    taker = arbitrary(child, seed=5)
+    before = [np.array(variable.numpy()) for variable in taker.variables]
+    with pytest.raises(NotPreserved, match="one/conv: gets narrower, from 8 to 6"):
+        inherit(arbitrary(parent), parent, taker, child, np.random.default_rng(0))
     for variable, was in zip(taker.variables, before, strict=True):
         assert np.array_equal(variable.numpy(), was)
-    assert kind_of_move(parent, child) is None
 
 
 def test_summands_of_different_widths() -> None:
@@ -142,7 +150,7 @@ def test_summands_of_different_widths() -> None:
 
     with pytest.raises(NotPreserved, match="sum/add: its summands' channels would be doubled in different ways"):
         parent, child = network(6, 2), network(9, 3)
-        inherit(arbitrary(parent), parent, arbitrary(child), child, np.random.default_rng(0))
+        channels(parent, child, steps(parent, child))
 
 
 def test_what_fits_is_taken_over() -> None:

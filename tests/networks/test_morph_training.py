@@ -47,7 +47,7 @@ def test_an_identity_with_batch_normalization_holds_at_inference_alone() -> None
 
 def test_training_drives_replicas_apart() -> None:
     parent, child = conv_net(8), conv_net(16)
-    giver, taker = arbitrary(parent), arbitrary(child)
+    giver, taker = arbitrary(parent), arbitrary(child, optimizer=keras.optimizers.Adam(0.01))
     inherit(giver, parent, taker, child, np.random.default_rng(0))
     before = weights(taker, "one.conv", "kernel")
     copies = [
@@ -55,11 +55,12 @@ def test_training_drives_replicas_apart() -> None:
         for channel in range(8, 16)
     ]
     assert sorted(copies) == list(range(8))  # each channel has as many replicas as another
-    taker.fit(examples(parent, 64), np.random.default_rng(0).normal(size=(64, 3)), epochs=10, verbose=0)
+    x, y = examples(parent, 64), np.random.default_rng(0).normal(size=(64, 3))
+    taker.fit(x, y, batch_size=64, epochs=10, verbose=0)
     after = weights(taker, "one.conv", "kernel")
     scale = np.abs(after).max()
     for channel, copied in enumerate(copies, 8):
-        assert np.abs(after[..., channel] - after[..., copied]).max() > 1e-3 * scale
+        assert np.abs(after[..., channel] - after[..., copied]).max() > 1e-2 * scale
 
 
 def test_a_block_that_begins_at_zero_learns() -> None:

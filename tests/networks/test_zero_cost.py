@@ -13,7 +13,9 @@ from kt_ext.networks.gradients import input_gradients, variable_gradients
 from kt_ext.networks.synflow import synflow
 from kt_ext.networks.zero_cost import grad_norm, jacob_cov, score
 
-RNG = np.random.default_rng(0)
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
 def small(seed: int = 0, activation: str = "softmax") -> keras.Model:
@@ -60,7 +62,7 @@ def test_input_gradients_in_closed_form() -> None:
 def test_gradients_in_training_mode_leave_the_model_alone() -> None:
     model = small()
     before = state(model)
-    x = RNG.normal(size=(5, 6, 6, 2)).astype("float32")
+    x = normal(5, 6, 6, 2)
     input_gradients(lambda tensor: ops.sum(model(tensor, training=True)), x)
     variable_gradients(lambda: ops.sum(model(x, training=True)), model.trainable_variables)
     assert all((a == b).all() for a, b in zip(before, state(model), strict=True))
@@ -127,6 +129,17 @@ def test_synflow_of_a_network_beyond_the_range_of_numbers() -> None:
     assert synflow(model) == pytest.approx(math.log(depth * width) + depth * math.log(3000), rel=1e-6)
 
 
+def test_synflow_goes_through_models_within_the_model() -> None:
+    inner = keras.Sequential([keras.Input((2,)), layers.Dense(2, activation="sigmoid"), layers.BatchNormalization()])
+    entry = keras.Input((2,))
+    model = keras.Model(entry, layers.Dense(1)(inner(entry) + entry))
+    kernels = [np.full((2, 2), -1e30), np.array([[1.0], [2.0]])]
+    inner.layers[0].set_weights([kernels[0], np.ones(2)])
+    model.layers[-1].set_weights([kernels[1], np.ones(1)])
+    # each hidden output is 2e30 + 1, and so R = 6e30 + 3; the last kernel is on all paths, the first on nearly all
+    assert synflow(model) == pytest.approx(math.log(12) + 30 * math.log(10), rel=1e-6)
+
+
 def test_synflow_without_a_path() -> None:
     model = keras.Sequential([keras.Input((2,)), layers.Dense(2), layers.Dense(1)])
     model.set_weights([np.zeros((2, 2)), np.zeros(2), np.ones((2, 1)), np.ones(1)])
@@ -138,12 +151,14 @@ def test_jacob_cov_of_a_linear_network() -> None:
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation="softmax")])
     n, k = 4, 1e-5
     expected = -(math.log(n + k) + 1 / (n + k)) - (n - 1) * (math.log(k) + 1 / k)
-    assert jacob_cov(model, RNG.normal(size=(n, 3)).astype("float32")) == pytest.approx(expected, rel=1e-3)
+    assert jacob_cov(model, normal(n, 3)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_jacob_cov_against_its_transcription() -> None:
     model = keras.Sequential([keras.Input((8,)), layers.Dense(16, activation="relu"), layers.Dense(3)])
-    x = RNG.normal(size=(5, 8)).astype("float32")
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+    x = normal(5, 8)
     kernel, bias, out, _ = model.get_weights()
     jacobian = ((x @ kernel + bias > 0) * out.sum(1)) @ kernel.T
     v = np.linalg.eigvalsh(np.corrcoef(jacobian.astype(float)))
@@ -153,14 +168,14 @@ def test_jacob_cov_against_its_transcription() -> None:
 
 
 def test_jacob_cov_counts_logits_and_refuses_to_count_what_is_constant() -> None:
-    x = RNG.normal(size=(4, 6, 6, 2)).astype("float32")
+    x = normal(4, 6, 6, 2)
     model, linear = small(1), small(1, activation="linear")
     for one in (model, linear):  # dropout would draw from seeds of their own
         next(layer for layer in one.layers if isinstance(layer, layers.Dropout)).rate = 0.0
     assert jacob_cov(model, x) == pytest.approx(jacob_cov(linear, x), rel=1e-5)
     assert model.layers[-1].activation is keras.activations.softmax
     dead = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
-    assert jacob_cov(dead, RNG.normal(size=(3, 2)).astype("float32")) == -math.inf
+    assert jacob_cov(dead, normal(3, 2)) == -math.inf
 
 
 def test_grad_norm_in_closed_form() -> None:
@@ -176,7 +191,7 @@ def test_score_draws_a_minibatch_and_changes_nothing() -> None:
     model = small(2)
     model.compile(loss="sparse_categorical_crossentropy")
     before = state(model)
-    x, y = RNG.normal(size=(50, 6, 6, 2)), RNG.integers(4, size=50)
+    x, y = normal(50, 6, 6, 2), np.arange(50) % 4
     for measure in ("synflow", "jacob_cov", "grad_norm"):
         first, again = (score(measure, model, x, y, np.random.default_rng(3), batch=8) for _ in range(2))
         assert math.isfinite(first)
@@ -189,7 +204,7 @@ def test_score_draws_a_minibatch_and_changes_nothing() -> None:
 def test_what_is_refused() -> None:
     model = small()
     rng = np.random.default_rng(0)
-    x = RNG.normal(size=(4, 6, 6, 2))
+    x = normal(4, 6, 6, 2)
     with pytest.raises(ValueError, match="measure='flow': must be one of"):
         score("flow", model, x, None, rng)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="y=None: grad_norm needs targets"):

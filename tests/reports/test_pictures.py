@@ -138,7 +138,7 @@ def test_long_chains_wrap(n: int) -> None:
     assert len(heights) == {1: 1, 2: 1, 8: 1, 20: 3, 37: 5}[n]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 3, 20])
 @pytest.mark.parametrize(
     "space",
     [

@@ -50,7 +50,7 @@ class Preserving(Places):
 
     An output channel that has replicas is copied to each, and what takes it divides its weights among them by their
     shares. So the gradient of a replica's own weights is the parent's times its share, and moments are carried by that
-    rule: exact for Adam's, as long as no batch has been seen.
+    rule: they are those that the child's own gradients would have given.
 
     Args:
         parent, child: the networks.
