@@ -84,10 +84,10 @@ class ControllerNetwork:
         """
         policy = self.policy()
         before = np.stack([policy.log_probabilities(sequence) for sequence in tokens])
-        inputs = self._inputs(tokens)
-        target = np.stack([np.maximum(tokens, 0), np.broadcast_to(advantages[:, None], tokens.shape), before], -1)
-        for _ in range(epochs):
-            self.model.train_on_batch([*inputs], np.concatenate([target, inputs[1][..., None]], -1).astype(np.float32))
+        advantage = np.broadcast_to(advantages[:, None], tokens.shape)
+        target = np.stack([np.maximum(tokens, 0), advantage, before, tokens >= 0], -1).astype(np.float32)
+        # not train_on_batch, which Keras 3.3 traces anew at every call
+        self.model.fit(self._inputs(tokens), target, batch_size=len(tokens), epochs=epochs, shuffle=False, verbose=0)
 
     def _inputs(self, tokens: np.ndarray) -> list[np.ndarray]:
         active = tokens >= 0

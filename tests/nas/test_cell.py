@@ -35,8 +35,12 @@ def test_a_reduce_cell_halves_and_widens():
 def test_a_strided_skip_is_no_identity():
     topology = EdgesTopology(nas.CellSpace(OPS, 3).topology.ops, 3)
     values = {"1<-0": "skip", "2<-0": "conv3x3", "2<-1": "skip"}
-    assert topology.canonical(values, stride=1) == "(0)@conv3x3+0"
-    assert topology.canonical(values, stride=2) == "(0)@conv3x3+(0)@skip"
+    assert topology.canonical(values, fitting=True) == "(0)@conv3x3+0"
+    assert topology.canonical(values, fitting=False) == "(0)@conv3x3+(0)@skip"
+    first, second = "|skip~0|+|conv3x3~0|none~1|", "|skip~0|+|none~0|conv3x3~1|"
+    for reduction, same in (("residual", True), ("max_pool", False)):  # which leaves the width to the cell
+        space = nas.CellSpace(OPS, 3, cells=("normal",), reduction=reduction)
+        assert (space.canonical(space.from_text(first)) == space.canonical(space.from_text(second))) == same
 
 
 def test_cells_of_one_stack_have_no_use_for_the_reduce_cell():

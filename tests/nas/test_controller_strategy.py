@@ -72,6 +72,12 @@ def _search(
     return history
 
 
+def _copy(history: History) -> History:
+    copy = History()
+    copy.load_state(json.loads(json.dumps(history.state())))
+    return copy
+
+
 def _values(history: History) -> list[dict[str, Any]]:
     return [dict(history.values(number)) for number in history.ids]
 
@@ -83,9 +89,9 @@ def _arrays(strategy: Controller) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def searched() -> tuple[Controller, History]:
-    """A search of 45 trials by batches of 10."""
+    """A search of 25 trials by batches of 10."""
     strategy = Controller(units=16)
-    return strategy, _search(strategy, FLAT, 45)
+    return strategy, _search(strategy, FLAT, 25)
 
 
 def test_it_is_made_by_name() -> None:
@@ -96,23 +102,20 @@ def test_it_is_made_by_name() -> None:
 
 def test_a_restart_learns_the_same_and_goes_on_the_same(searched: tuple[Controller, History]) -> None:
     strategy, history = searched
-    stored = json.loads(json.dumps(history.state()))
-    restored, whole = History(), History()
-    restored.load_state(stored)
-    whole.load_state(stored)
+    restored, whole = _copy(history), _copy(history)
     fresh = Controller(units=16)
     records = Records(FLAT, 1000).follow(restored)
     fresh.choose(records, np.random.default_rng(0))
     for one, other in zip(_arrays(strategy), _arrays(fresh), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-    expected = _values(_search(strategy, FLAT, 75, history=whole))
-    assert _values(_search(fresh, FLAT, 75, history=restored)) == expected
+    expected = _values(_search(strategy, FLAT, 45, history=whole))
+    assert _values(_search(fresh, FLAT, 45, history=restored)) == expected
 
 
 def test_it_learns(searched: tuple[Controller, History]) -> None:
     # of five genes 1.25 are right by chance
-    strategy, history = searched
-    right = [-_badness(FLAT.architecture(values)) for values in _values(_search(strategy, FLAT, 150, history=history))]
+    history = _search(searched[0], FLAT, 110, history=_copy(searched[1]))
+    right = [-_badness(FLAT.architecture(values)) for values in _values(history)]
     assert np.mean(right[:10]) < 2.5
     assert np.mean(right[-20:]) > 4
 
@@ -160,7 +163,7 @@ def test_another_history_is_learnt_from_the_start(searched: tuple[Controller, Hi
     strategy, history = searched
     strategy.choose(Records(FLAT, 1000).follow(history), np.random.default_rng(0))
     expected = [one.copy() for one in _arrays(strategy)]
-    changed = _search(strategy, FLAT, 21, objective=lambda arch: -_badness(arch))
+    changed = _search(strategy, FLAT, 11, objective=lambda arch: -_badness(arch))
     strategy.choose(Records(FLAT, 1000).follow(changed), np.random.default_rng(0))
     assert np.abs(_arrays(strategy)[0] - expected[0]).max() > 1e-3
     strategy.choose(Records(FLAT, 1000).follow(history), np.random.default_rng(0))
@@ -170,14 +173,14 @@ def test_another_history_is_learnt_from_the_start(searched: tuple[Controller, Hi
 
 def test_a_cleared_session_between_trials_changes_nothing(searched: tuple[Controller, History]) -> None:
     def cleared(arch: Architecture) -> float:
-        if not next(finished) % 15:
+        if not next(finished) % 8:
             keras.utils.clear_session()
         return _badness(arch)
 
     finished = count(1)
 
     strategy, _ = searched
-    assert _values(_search(strategy, FLAT, 45, cleared)) == _values(_search(strategy, FLAT, 45))
+    assert _values(_search(strategy, FLAT, 25, cleared)) == _values(_search(strategy, FLAT, 25))
 
 
 def test_asha_with_workers_conditions_failures_and_divergence() -> None:

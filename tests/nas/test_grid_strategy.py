@@ -10,11 +10,12 @@ import pytest
 from kt_ext.core.decision import Value
 from kt_ext.core.history import History
 from kt_ext.core.searcher import SpaceExhausted
-from kt_ext.core.space import Boolean, Float, Parameter
+from kt_ext.core.space import Boolean, Choice, Float, Parameter
 from kt_ext.nas.draft import Draft
 from kt_ext.nas.limits import Limits
 from kt_ext.nas.records import Records
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
+from kt_ext.nas.spaces.presets import nb101
 from kt_ext.nas.strategies.grid import Grid
 from nas.strategy_table import Bag, cost
 
@@ -78,3 +79,35 @@ def test_another_history_begins_anew() -> None:
         history.start(number, space.values(grid.choose(records.follow(history), RNG).arch))
     assert str(grid.choose(records.follow(history), RNG).arch) == "depth=2 op1=a op2=a"
     assert str(grid.choose(records.follow(History()), RNG).arch) == "depth=1 op1=a"
+
+
+class Digits(AbstractArchitectureSpace):
+    """Six digits."""
+
+    def parameters(self) -> list[Parameter]:
+        return [Parameter(f"digit{place}", Choice(tuple(range(10)))) for place in range(6)]
+
+    def lay(self, arch: Architecture, net: Draft) -> str:
+        raise NotImplementedError("never built here")
+
+
+def test_a_large_space_is_gone_through_in_strides() -> None:
+    """A million: by 618,001, the first number from 618,000 that has no factor in common with it."""
+    space, grid, history = Digits(), Grid(), History()
+    records, found = Records(space, 9), []
+    for number in range(4):
+        arch = grid.choose(records.follow(history), RNG).arch
+        history.start(number, space.values(arch))
+        found.append("".join(str(value) for _, value in arch.genes))
+    assert found == ["000000", "618001", "236002", "854003"]
+
+
+def test_where_few_choices_are_valid_it_does_not_take_long() -> None:
+    """NAS-Bench-101's graphs: some eight million invalid ones come first in order."""
+    space, grid, history = nb101(), Grid(), History()
+    records = Records(space, 9)
+    for number in range(5):
+        arch = grid.choose(records.follow(history), RNG).arch
+        assert space.is_valid(arch)
+        history.start(number, space.values(arch))
+    assert len({one.key for one in records.follow(history).trials}) == 5

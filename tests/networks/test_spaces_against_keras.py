@@ -22,15 +22,15 @@ def assert_as_said(word: str, numbers: range) -> None:
         for layer in network.layers:
             built = model.get_layer(layer.name.replace("/", ".")).output
             assert tuple(built.shape[1:]) == layer.shape, layer.name
-        if number < 2:
+        if number == 0:
             given = rng.random((2, *input_shape), dtype=np.float32)
-            assert np.isfinite(model.predict_on_batch(given)).all()
+            assert np.isfinite(keras.ops.convert_to_numpy(model(given))).all()
     keras.utils.clear_session()
 
 
 @pytest.mark.parametrize("word", SPACES)
 def test_params_and_shapes(word):
-    assert_as_said(word, range(4))
+    assert_as_said(word, range(2))
 
 
 @pytest.mark.slow

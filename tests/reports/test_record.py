@@ -16,6 +16,7 @@ from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import own_values
 from kt_ext.oracles.lineage import lineage_rows
 from kt_ext.reports.record import read
+from kt_ext.reports.trial_record import Stretch
 from kt_ext.schedulers import FIFO
 from oracles.oracle_driving import LOSS, Workers, asha, by_values, killed, placed, small_space
 from reports.played import SEARCHES, Clock, asha_cut_short, asha_promotion, asha_stopping, failing, median, population
@@ -99,6 +100,30 @@ def test_one_worker_works_all_the_time(tmp_path, clock):
     asha_stopping(tmp_path, clock)
     record = read(tmp_path / "project")
     assert sum(trial.worked for trial in record.trials) == record.seconds == record.total_epochs
+
+
+@pytest.mark.parametrize("budget", [None, 5])
+def test_a_trial_that_is_wanted_before_its_worker_has_let_go_of_it(tmp_path, clock, budget):
+    oracle = asha(tmp_path, max_trials=4, max_epochs=3, max_seconds=budget)
+    trials = [oracle.create_trial(worker) for worker in ("a", "b", "c", "d")]
+    for trial, loss in zip(trials[:3], (3.0, 2.0, 1.0), strict=True):
+        clock.now += 1.0
+        assert oracle.update_trial(trial.trial_id, {"loss": loss}, step=1).status == "STOPPED"
+    trials[0].status = "COMPLETED"
+    oracle.end_trial(trials[0])
+    assert oracle.create_trial("a").status == "IDLE"  # it is to go on with trial 2, which c still has
+    record = read(tmp_path / "project")
+    assert [(t.status, t.until) for t in record.trials] == [*[("paused", 1)] * 2, ("paused", 3), ("running", 1)]
+    clock.now += 5.0
+    oracle.update_trial("3", {"loss": 4.0}, step=1)
+    trials[2].status = "COMPLETED"
+    oracle.end_trial(trials[2])
+    clock.now += 1.0
+    oracle.create_trial("a")
+    wanted = read(tmp_path / "project").trials[2]
+    stays = [Stretch("c", 0.0, 0, 1, ended=3.0, last_epoch=1), Stretch("a", 9.0, 1, 3, last_epoch=1)]
+    assert (wanted.status, wanted.stretches) == (("queued", stays[:1]) if budget else ("running", stays))
+    oracle.finish()
 
 
 def whys(directory):

@@ -98,9 +98,7 @@ class CellSpace(AbstractArchitectureSpace):
 
     def cell(self, arch: Architecture, name: str) -> dict[str, Value]:
         """The genes of one cell by their names inside it."""
-        return self._of_cell(arch.values, name)
-
-    def _of_cell(self, values: Mapping[str, Value], name: str) -> dict[str, Value]:
+        values = arch.values
         return {short: values[full] for short, full in self._gene_names[name]}
 
     @cached_property
@@ -144,10 +142,15 @@ class CellSpace(AbstractArchitectureSpace):
 
     def canonical(self, arch: Architecture) -> Hashable:
         cells = [
-            self.topology.canonical(self.cell(arch, name), 2 if name == REDUCE else 1)
+            self.topology.canonical(self.cell(arch, name), name == NORMAL and self._fitting)
             for name in self._laid_cells(arch)
         ]
         return (*cells, *(arch.values[name] for name in self._numbers if name in arch.values))
+
+    @property
+    def _fitting(self) -> bool:
+        """Whether what a normal cell gets has its width already."""
+        return self.reduction != "max_pool" and self.stem_multiplier == 1
 
     def _laid_cells(self, arch: Architecture) -> tuple[str, ...]:
         return self.cells if self._number(arch, "stacks") > 1 else (NORMAL,)

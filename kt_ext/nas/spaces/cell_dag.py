@@ -105,7 +105,7 @@ class DagTopology(AbstractTopology):
     def _from(self, net: Draft, x: str, source: int, width: int, stride: int) -> str:
         return project(net, x, width, stride, "relu", False) if source == 0 else matched(net, x, width)
 
-    def canonical(self, values: Mapping[str, Value], stride: int) -> Hashable:
+    def canonical(self, values: Mapping[str, Value], fitting: bool) -> Hashable:
         """The graph's hash, without what has no effect."""
         live = self.live(values)
         kept = sorted({node for edge in live for node in edge})

@@ -34,7 +34,7 @@ class EdgesTopology(AbstractTopology):
                 nodes.append(net.add(summands))
         return nodes[-1]
 
-    def canonical(self, values: Mapping[str, Value], stride: int) -> Hashable:
+    def canonical(self, values: Mapping[str, Value], fitting: bool) -> Hashable:
         """The rule of NAS-Bench-201's own code (``to_unique_str(consider_zero=True)``): a node is the sorted sum of
         its terms, a skip stands for its source, and what is made of zeros is zero.
         """
@@ -45,7 +45,7 @@ class EdgesTopology(AbstractTopology):
                 name = values[f"{j}<-{i}"]
                 if nodes[i] == "#" or self.is_none(name):
                     terms.append("#")
-                elif self.is_skip(name) and (i > 0 or stride == 1):
+                elif self.is_skip(name) and (i > 0 or fitting):
                     terms.append(nodes[i])
                 else:
                     terms.append(f"({nodes[i]})@{name}")

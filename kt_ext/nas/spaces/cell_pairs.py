@@ -58,7 +58,7 @@ class PairsTopology(AbstractTopology):
         with net.scope("output"):
             return net.concat(outputs[2:])
 
-    def canonical(self, values: Mapping[str, Value], stride: int) -> Hashable:
+    def canonical(self, values: Mapping[str, Value], fitting: bool) -> Hashable:
         """The order of nodes does not matter, nor what a zero is made of."""
         edges = [
             (source, j + 2, name)

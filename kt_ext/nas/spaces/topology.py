@@ -46,8 +46,10 @@ class AbstractTopology(ABC):
         """Lay the cell on the last cell's output ``x`` (and the one's before it); returns its output."""
 
     @abstractmethod
-    def canonical(self, values: Mapping[str, Value], stride: int) -> Hashable:
-        """Equal for cells that are the same network; a strided cell's edges from its input are never identities."""
+    def canonical(self, values: Mapping[str, Value], fitting: bool) -> Hashable:
+        """Equal for cells that are the same network. ``fitting``: the input has the cell's own size and width; else
+        a skip from it is a projection.
+        """
 
     @abstractmethod
     def text(self, values: Mapping[str, Value]) -> str:

@@ -10,11 +10,11 @@ from kt_ext.nas.strategies.lesson import features_of
 from kt_ext.nas.strategy import Proposal
 
 #: So many of the best have children among the candidates, each so many, drawn anew whenever so many more were scored.
-BEST, CHILDREN, RENEWAL = 10, 40, 10
+BEST, CHILDREN, RENEWAL = 10, 20, 10
 #: Chance of each further mutation of a child.
 FURTHER = 0.4
 #: Random architectures come in blocks; with each scored trial a new block comes and the oldest leaves.
-BLOCKS, BLOCK = 25, 20
+BLOCKS, BLOCK = 25, 10
 
 _Batch = tuple[list[Architecture], np.ndarray]
 
@@ -33,7 +33,7 @@ class Candidates:
         self._identity: object = None
 
     def given(self, records: Records, scored: Scored) -> _Batch:
-        """About a thousand architectures, tried ones among them, and their features, shape (n, n_features)."""
+        """Some hundreds of architectures, tried ones among them, and their features, shape (n, n_features)."""
         if self._identity is not records.identity:
             self._identity, self._batches = records.identity, {}
         n, before, now = len(scored), self._batches, {}

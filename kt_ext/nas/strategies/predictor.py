@@ -17,6 +17,10 @@ from kt_ext.searchers.blas import one_thread
 
 #: The penalty of the ridge regressions.
 RIDGE = 0.1
+#: The standard deviation of a member's random function, and of how many products of three it is the sum.
+PRIOR, TERMS = 1.0, 16
+#: By how many of the ensemble's standard deviations a draw deviates from its mean.
+BOLDNESS = 1.0
 
 
 class Predictor(AbstractStrategy):
@@ -52,7 +56,8 @@ class Predictor(AbstractStrategy):
         archs, features = self._candidates.given(records, scored)
         with one_thread():
             predicted = self._ensemble(records, scored).predict(features)
-        drawn = predicted.mean(0) + predicted.std(0) * rng.standard_normal(len(archs))
+        if BOLDNESS == 0: drawn = predicted[int(rng.integers(self.n_models))]
+        else: drawn = predicted.mean(0) + BOLDNESS * predicted.std(0) * rng.standard_normal(len(archs))
         return most_promising(records, archs, -drawn, rng)
 
     def _ensemble(self, records: Records, scored: Scored) -> Ensemble:
@@ -66,28 +71,40 @@ class Predictor(AbstractStrategy):
 class Ensemble:
     """Ridge regressions on all products of up to three features, by their kernel, each with random weights of the rows.
 
+    Each is added to a random function of its own, which the data correct where there are some: far from them members
+    disagree (Osband, Aslanides, Cassirer, 2018, "Randomized Prior Functions", arXiv:1806.03335).
+
     Args:
         features: of unit length, shape (n, n_features).
         targets: shape (n,).
         n_models: how many.
-        rng: of the weights.
+        rng: of the weights and the functions.
     """
 
     def __init__(self, features: np.ndarray, targets: np.ndarray, n_models: int, rng: np.random.Generator) -> None:
         self._features = features
+        self._projections = rng.standard_normal((n_models, 3, TERMS, 1 + features.shape[1]))
         kernel = _kernel(features, features)
         weights = rng.exponential(size=(n_models, len(targets)))
-        self._means = weights @ targets / weights.sum(1)
+        left = targets - self._prior(features)
+        self._means = (weights * left).sum(1) / weights.sum(1)
         self._coefficients = np.array(
             [
-                np.linalg.solve(kernel + np.diag(RIDGE / weight), targets - mean)
-                for weight, mean in zip(weights, self._means, strict=True)
+                np.linalg.solve(kernel + np.diag(RIDGE / weight), one - mean)
+                for weight, one, mean in zip(weights, left, self._means, strict=True)
             ]
         )
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """What each member predicts for features of shape (m, n_features), shape (n_models, m)."""
-        return self._coefficients @ _kernel(self._features, features) + self._means[:, None]
+        corrected = self._coefficients @ _kernel(self._features, features) + self._means[:, None]
+        return self._prior(features) + corrected
+
+    def _prior(self, features: np.ndarray) -> np.ndarray:
+        """Each member's random function, of the kernel's covariance times ``PRIOR`` squared, shape (n_models, m)."""
+        ones = np.column_stack([np.ones(len(features)), features]) / np.sqrt(2.0)
+        terms = (self._projections @ ones.T).prod(axis=1)
+        return PRIOR * terms.sum(axis=1) / np.sqrt(TERMS)
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
