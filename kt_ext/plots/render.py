@@ -73,9 +73,13 @@ def _mark_axes(axes: Any, mark: Line | Points | Bars | Note) -> None:
     elif isinstance(mark, Line):
         axes.plot(mark.x, mark.y, color=mark.color, linewidth=mark.width, label=mark.label or None)
     elif isinstance(mark, Bars):
-        widths = [end - begin for begin, end in zip(mark.begins, mark.ends, strict=True)]
-        label = mark.label or None
-        axes.barh(mark.y, widths, 0.8, mark.begins, color=mark.color, edgecolor="white", linewidth=0.5, label=label)
+        rows: dict[float, list[tuple[float, float]]] = {}
+        for y, begin, end in zip(mark.y, mark.begins, mark.ends, strict=True):
+            rows.setdefault(y, []).append((begin, end - begin))
+        for k, (y, bars) in enumerate(rows.items()):  # thousands of single bars would take seconds
+            label = mark.label if k == 0 and mark.label else None
+            style = {"facecolor": mark.color, "edgecolor": "white", "linewidth": 0.5}
+            axes.broken_barh(bars, (y - 0.4, 0.8), label=label, **style)
     else:
         marker = _MARKERS[mark.marker][0]
         colors = {"color": mark.color}

@@ -11,7 +11,7 @@ from kt_ext.core.random import EventRandom
 from kt_ext.nas.records import Records, Scored
 from kt_ext.nas.strategies.candidates import BEST, BLOCK, BLOCKS, CHILDREN, RENEWAL, Candidates, most_promising
 from kt_ext.nas.strategies.lesson import MOST, content, features_of, lesson
-from kt_ext.nas.strategies.predictor import RIDGE, Ensemble, Predictor
+from kt_ext.nas.strategies.predictor import PRIOR, RIDGE, TERMS, Ensemble, Predictor
 from kt_ext.nas.strategies.surrogate import Bayesian
 from kt_ext.searchers.copula import normal_scores
 from nas.strategy_table import Words
@@ -35,22 +35,36 @@ def records(n: int, running: int = 0, objective=lambda number: (7.0 * number) % 
 
 
 def test_the_ensemble_is_ridge_regression_on_products_of_features() -> None:
-    """By the normal equations, on all products of three of (1, features), for each member's own weights."""
+    """By the normal equations, on all products of three of (1, features): what each member's function leaves."""
     rng = np.random.default_rng(1)
     features, targets = rng.normal(size=(12, 4)), rng.normal(size=12)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     new = features[:3] + 0.1
     ensemble = Ensemble(features, targets, 3, np.random.default_rng(8))
+    drawn = np.random.default_rng(8)
+    projections = drawn.standard_normal((3, 3, TERMS, 5))
 
     def products(rows: np.ndarray) -> np.ndarray:
         ones = np.column_stack([np.ones(len(rows)), rows])
         return np.array([np.kron(np.kron(row, row), row) for row in ones]) / np.sqrt(8)
 
-    for member, weights in enumerate(np.random.default_rng(8).exponential(size=(3, 12))):
-        mean, given = np.average(targets, weights=weights), products(features)
+    for member, weights in enumerate(drawn.exponential(size=(3, 12))):
+        a, b, c = projections[member]
+        prior = sum(np.kron(np.kron(a[term], b[term]), c[term]) for term in range(TERMS)) * PRIOR / np.sqrt(TERMS)
+        given = products(features)
+        left = targets - given @ prior
+        mean = np.average(left, weights=weights)
         normal = given.T @ (weights[:, None] * given) + RIDGE * np.eye(given.shape[1])
-        expected = products(new) @ np.linalg.solve(normal, given.T @ (weights * (targets - mean))) + mean
-        assert ensemble.predict(new)[member] == pytest.approx(expected, abs=1e-9)
+        ridge = np.linalg.solve(normal, given.T @ (weights * (left - mean)))
+        assert ensemble.predict(new)[member] == pytest.approx(products(new) @ (prior + ridge) + mean, abs=1e-9)
+
+
+def test_members_agree_on_what_was_tried_and_not_on_what_is_far_from_it() -> None:
+    tried = [SPACE.repair({"letter0": a, "letter1": b}) for a in "abcd" for b in "abcd"]
+    far = SPACE.repair({f"letter{place}": "d" for place in range(5)})
+    ensemble = Ensemble(features_of(tried), np.zeros(16), 200, np.random.default_rng(0))
+    assert ensemble.predict(features_of(tried)).std(0).max() < 0.3
+    assert ensemble.predict(features_of([far])).std() > 0.5
 
 
 def test_features_have_unit_length() -> None:

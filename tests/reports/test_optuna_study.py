@@ -82,6 +82,15 @@ def test_trials_that_did_not_train_to_the_end_are_pruned(tmp_path, clock):
         assert everyone.best_trial.number == record.best.number
 
 
+def test_a_training_that_diverged_at_once_has_failed(tmp_path, clock):
+    oracle = asha(tmp_path, variant="stopping", max_trials=1)
+    Workers(oracle, lambda trial, epoch: {"loss": float("nan")}).run()
+    oracle.finish()
+    for pruned in (True, False):
+        (trial,) = to_optuna_study(tmp_path / "project", pruned=pruned).trials
+        assert (trial.state, trial.values, list(trial.intermediate_values)) == (TrialState.FAIL, None, [1])
+
+
 def test_interrupted_trials_run_on(tmp_path, clock):
     asha_cut_short(tmp_path, clock)
     record = read(tmp_path / "project")

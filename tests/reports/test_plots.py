@@ -170,6 +170,7 @@ def test_rungs(projects):
         f"{came[1]} came, {came[2]} went on",
         f"{came[2]} came",
     ]
+    assert {(note.yref, note.y) for note in figure.layout.annotations} == {("y domain", 1.0)}
 
 
 def test_rungs_of_the_stopping_variant_and_of_a_search_cut_short(projects):
@@ -251,7 +252,12 @@ def test_timeline(projects):
         "trained the best",
         "failed",
     }
-    assert len(plots.plot_timeline(projects["failing"]).axes[0].patches) == 4
+    shown = plots.plot_timeline(projects["failing"]).axes[0].collections
+    assert {each.get_label(): len(each.get_paths()) for each in shown} == {
+        "trained": 2,
+        "trained the best": 1,
+        "failed": 1,
+    }
 
 
 # Optuna's

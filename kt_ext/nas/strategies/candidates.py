@@ -36,7 +36,8 @@ class Candidates:
         """Some hundreds of architectures, tried ones among them, and their features, shape (n, n_features)."""
         if self._identity is not records.identity:
             self._identity, self._batches = records.identity, {}
-        n, before, now = len(scored), self._batches, {}
+        n, before = len(scored), self._batches
+        now: dict[tuple[int, ...], _Batch] = {}
         for block in range(max(0, n - BLOCKS), n):
             now[(block,)] = before.get((block,)) or self._random(records.space, (block,))
         for place in np.argsort(scored.objectives, kind="stable")[:BEST]:

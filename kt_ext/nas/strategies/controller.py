@@ -31,6 +31,8 @@ class Controller(AbstractStrategy):
     What was learnt is a function of the trials and the seed: a new object learns the same again from the same trials,
     or takes it from a ``state``.
 
+    The defaults were chosen on NAS-Bench-201's CIFAR-10 and NAS-Bench-Macro; other tables must judge them.
+
     Args:
         algorithm: "ppo" (Schulman et al., 2017) or "reinforce" (Zoph and Le, 2017).
         units: of the LSTM and of the tokens' embedding.

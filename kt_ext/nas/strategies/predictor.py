@@ -2,7 +2,9 @@
 
 After White, Neiswanger, Savani (2021), "BANANAS", arXiv:1910.11858: an ensemble, independent Thompson sampling, and
 mutations of the best among the candidates. In place of neural networks the members are ridge regressions on products of
-features, each fitted with random weights of the trials (the Bayesian bootstrap, Rubin, 1981).
+features, each fitted with random weights of the trials (the Bayesian bootstrap, Rubin, 1981) to what a random function
+of its own leaves (Osband, Aslanides, Cassirer, 2018, "Randomized Prior Functions", arXiv:1806.03335): without these all
+members agree on what is far from the trials, and a search in five stayed in a local optimum of NAS-Bench-201.
 """
 
 from __future__ import annotations
@@ -15,12 +17,10 @@ from kt_ext.nas.strategies.lesson import content, lesson
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 from kt_ext.searchers.blas import one_thread
 
-#: The penalty of the ridge regressions.
+#: The penalty of the ridge regressions; chosen, as all else here, on NAS-Bench-201 and -Macro.
 RIDGE = 0.1
 #: The standard deviation of a member's random function, and of how many products of three it is the sum.
 PRIOR, TERMS = 1.0, 16
-#: By how many of the ensemble's standard deviations a draw deviates from its mean.
-BOLDNESS = 1.0
 
 
 class Predictor(AbstractStrategy):
@@ -56,8 +56,7 @@ class Predictor(AbstractStrategy):
         archs, features = self._candidates.given(records, scored)
         with one_thread():
             predicted = self._ensemble(records, scored).predict(features)
-        if BOLDNESS == 0: drawn = predicted[int(rng.integers(self.n_models))]
-        else: drawn = predicted.mean(0) + BOLDNESS * predicted.std(0) * rng.standard_normal(len(archs))
+        drawn = predicted.mean(0) + predicted.std(0) * rng.standard_normal(len(archs))
         return most_promising(records, archs, -drawn, rng)
 
     def _ensemble(self, records: Records, scored: Scored) -> Ensemble:
@@ -71,8 +70,7 @@ class Predictor(AbstractStrategy):
 class Ensemble:
     """Ridge regressions on all products of up to three features, by their kernel, each with random weights of the rows.
 
-    Each is added to a random function of its own, which the data correct where there are some: far from them members
-    disagree (Osband, Aslanides, Cassirer, 2018, "Randomized Prior Functions", arXiv:1806.03335).
+    Each corrects a random function of its own where there are data: far from them members disagree.
 
     Args:
         features: of unit length, shape (n, n_features).

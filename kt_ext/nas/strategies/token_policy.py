@@ -1,6 +1,6 @@
 """A recurrent policy over tokens in numpy: an LSTM that reads the token before and gives probabilities of the next.
 
-Its twin in Keras, ``kt_ext.networks.controller``, learns; this one draws, at some 20 us a token where a call of Keras
+Its twin in Keras, ``kt_ext.networks.controller``, learns; this one draws, at some 50 us a token where a call of Keras
 takes milliseconds.
 """
 
