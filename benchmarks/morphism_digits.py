@@ -100,21 +100,23 @@ def runs(
 
 
 def epochs_to(accuracies: list[float], target: float) -> float:
-    """The first epoch that reaches it; infinite if none does."""
-    return next((float(epoch) for epoch, reached in enumerate(accuracies) if reached >= target), float("inf"))
+    """The child's first epoch that reaches it, from 1 on; infinite if none does."""
+    reached = (float(epoch) for epoch, accuracy in enumerate(accuracies) if epoch and accuracy >= target)
+    return next(reached, float("inf"))
 
 
 def table(title: str, make: Callable[[int], dict[str, list[float]]], seeds: int) -> None:
-    """Print one row for each child: medians over the seeds."""
+    """Print one row for each child: the mean (and median) change of accuracy in its first epoch, median epochs."""
     found = [make(seed) for seed in range(seeds)]
     reached = ", ".join(f"{each['carried'][0]:.3f}" for each in found)
     print(f"\n{title}, {seeds} seeds; parents reach {reached}")
     heads = [f"epochs to {target}" for target in TARGETS]
-    print(f"{'':12} {'first epoch':>20} " + "".join(f"{head:>28}" for head in heads) + f"{'best':>8}")
+    print(f"{'':12} {'first epoch':>22} " + "".join(f"{head:>28}" for head in heads) + f"{'best':>8}")
     for name in found[0]:
         curves = [each[name] for each in found]
         first = [100 * (curve[1] - curve[0]) for curve in curves]
-        row = f"{name:12} " + (f"{np.mean(first):+6.2f} points (mean)" if name != "scratch" else f"{'':20}") + " "
+        change = "" if name == "scratch" else f"{np.mean(first):+.2f} ({np.median(first):+.2f}) points"
+        row = f"{name:12} {change:>22} "
         for target in TARGETS:
             epochs = [epochs_to(curve, target) for curve in curves]
             cell = f"{np.median(epochs):g} ({', '.join(f'{each:g}' for each in epochs)})"
@@ -126,8 +128,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--deepen-seeds", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=5e-3)
-    parser.add_argument("--parent-epochs", type=int, default=6)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--parent-epochs", type=int, default=10)
     given = parser.parse_args()
 
     def against(parent: Network, child: Network) -> Callable[[int], dict[str, list[float]]]:

@@ -82,16 +82,20 @@ class ArchitectureOracle(SchedulerOracle):
         **kwargs: Any,
     ) -> None:
         if not isinstance(space, AbstractArchitectureSpace):
-            raise TypeError(f"space={space!r}: must be a kt_ext space such as kt_ext.nas.ChainSpace(['conv3x3'], 4, [16])")
+            raise TypeError(
+                f"space={space!r}: must be a kt_ext space such as kt_ext.nas.ChainSpace(['conv3x3'], 4, [16])"
+            )
         if "searcher" in kwargs:
-            raise TypeError(f"searcher={kwargs['searcher']!r}: architectures come from strategy=, other values from others=")
+            raise TypeError(
+                f"searcher={kwargs['searcher']!r}: architectures come from strategy=, other values from others="
+            )
         if scheduler is None:
             scheduler = FIFO(
                 MAX_TRIALS if max_trials is None else max_trials, MAX_EPOCHS if max_epochs is None else max_epochs
             )
         elif max_trials is not None or max_epochs is not None:
             raise ValueError(
-                f"max_trials={max_trials}, max_epochs={max_epochs}: the scheduler that is given has its own; leave them out"
+                f"max_trials={max_trials}, max_epochs={max_epochs}: the scheduler has its own; leave these out"
             )
         self.architectures = space
         self.limits, self.late_constraints = _split(space, constraints, measures or {})
@@ -101,7 +105,12 @@ class ArchitectureOracle(SchedulerOracle):
             hyperparameters = keras_tuner.HyperParameters()
             space.register(hyperparameters)
         super().__init__(
-            scheduler, objective=objective, seed=seed, constraints=self.late_constraints, hyperparameters=hyperparameters, **kwargs
+            scheduler,
+            objective=objective,
+            seed=seed,
+            constraints=self.late_constraints,
+            hyperparameters=hyperparameters,
+            **kwargs,
         )
 
     def _make_searcher(self, seed: int) -> AbstractSearcher:

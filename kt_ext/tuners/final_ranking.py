@@ -44,9 +44,7 @@ class FinalRanking:
         arguments: of the tuner that trains them.
     """
 
-    def __init__(
-        self, search: NASTuner, hypermodel: Any, epochs: int, best: int, arguments: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, search: NASTuner, hypermodel: Any, epochs: int, best: int, arguments: Mapping[str, Any]) -> None:
         self._search, self._hypermodel, self._epochs, self._best = search, hypermodel, epochs, best
         kept = ("directory", "project_name", "overwrite", "tuner_id", "logger")
         self._arguments = {name: value for name, value in arguments.items() if name not in kept}
@@ -83,7 +81,7 @@ class FinalRanking:
     @property
     def done(self) -> SchedulerTuner | None:
         """The tuner, if it has trained something."""
-        if self.tuner is None or not any(trial.score is not None for trial in self.tuner.oracle.trials.values()):
+        if self.tuner is None or not any(trial.score is not None for trial in self.tuner._own_oracle.trials.values()):
             return None
         return self.tuner
 
@@ -107,7 +105,7 @@ class FinalRanking:
         if self.tuner is None:
             return []
         low = {_key(trial): trial.score for trial in self._search._own_oracle.trials.values()}
-        found = [(low.get(_key(trial)), trial.score) for trial in self.tuner.oracle.trials.values()]
+        found = [(low.get(_key(trial)), trial.score) for trial in self.tuner._own_oracle.trials.values()]
         return [(a, b) for a, b in found if a is not None and b is not None and math.isfinite(b)]
 
 

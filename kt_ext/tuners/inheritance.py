@@ -38,7 +38,9 @@ def inherit_weights(tuner: NASTuner, trial: Any, model: keras.Model, only_exact:
     hp = with_values(trial.hyperparameters, found.checkpoint.meta["values"])
     parents_model = tuner.build_checked(hp)
     restore_model(parents_model, found.checkpoint)
-    networks = [tuner.hypermodel.network(tuner.architectures.architecture(each)) for each in (hp, trial.hyperparameters)]
+    networks = [
+        tuner.hypermodel.network(tuner.architectures.architecture(each)) for each in (hp, trial.hyperparameters)
+    ]
     seed = values.get(SEED, 0)
     try:
         inherit(parents_model, networks[0], model, networks[1], np.random.default_rng(seed))

@@ -147,7 +147,11 @@ class NASTuner(SegmentTuner):
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
         """The best trials' hyperparameters, best first; after a final ranking those of the trials in it."""
         ranked = self.final
-        return super().get_best_hyperparameters(num_trials) if ranked is None else ranked.get_best_hyperparameters(num_trials)
+        return (
+            super().get_best_hyperparameters(num_trials)
+            if ranked is None
+            else ranked.get_best_hyperparameters(num_trials)
+        )
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """The best trials' models with the weights of their best epochs; after a final ranking of those in it."""
@@ -175,7 +179,7 @@ def _scheduler(
         return FIFO(MAX_TRIALS if max_trials is None else max_trials, full if epochs is None else epochs), full
     if max_trials is not None or max_epochs is not None or epochs is not None:
         raise ValueError(
-            f"max_trials={max_trials}, max_epochs={max_epochs}, LowFidelity(epochs={epochs}): the scheduler that is "
-            "given has its own; leave them out"
+            f"max_trials={max_trials}, max_epochs={max_epochs}, LowFidelity(epochs={epochs}): the scheduler "
+            "has its own; leave these out"
         )
     return given, given.max_epochs

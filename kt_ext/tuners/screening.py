@@ -44,7 +44,8 @@ class ZeroCostScreen(AbstractScreen):
         self.candidates = settings.candidates
         self._hypermodel, self._settings, self._seed = hypermodel, settings, seed
         given = dict(zip(("x", "y"), fit_args, strict=False)) | dict(fit_kwargs)
-        x, y = given.get("x"), given.get("y")
+        x: Any = given.get("x")
+        y: Any = given.get("y")
         if settings.measure != "synflow" and not (hasattr(x, "shape") and hasattr(y, "shape")):
             raise ValueError(
                 f"ZeroCost(measure={settings.measure!r}): needs x and y as arrays for its minibatch; give them to "

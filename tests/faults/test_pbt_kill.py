@@ -64,7 +64,9 @@ def unbroken(server: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.param("checkpoint-write:3", 1, marks=SLOW),
         ("checkpoint-write:16", 1),
         pytest.param("between-checkpoint-and-report:3", 0, marks=SLOW),
-        pytest.param("between-checkpoint-and-report:12", 0, marks=SLOW),  # the last to come, so the others are waiting for this report
+        pytest.param(
+            "between-checkpoint-and-report:12", 0, marks=SLOW
+        ),  # the last to come, so the others are waiting for this report
         pytest.param("between-checkpoint-and-report:14", 0, marks=SLOW),
         pytest.param("journal-line:2", 0, marks=SLOW),  # before it is known what may change
         pytest.param("journal-line:20", 0, marks=SLOW),

@@ -90,9 +90,9 @@ def test_new_taps_of_a_kernel_lie_around_the_carried_ones() -> None:
         lambda: keras.optimizers.RMSprop(0.01, momentum=0.9, centered=True),
         lambda: keras.optimizers.Adam(0.01, amsgrad=True, use_ema=True),
         lambda: keras.optimizers.Nadam(0.01),
-        lambda: keras.optimizers.Adamax(0.01),
-        lambda: keras.optimizers.Lion(0.01),
-        lambda: keras.optimizers.Adadelta(0.01),
+        pytest.param(lambda: keras.optimizers.Adamax(0.01), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.optimizers.Lion(0.01), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.optimizers.Adadelta(0.01), marks=pytest.mark.slow),
     ],
     ids=["SGD", "RMSprop", "Adam", "Nadam", "Adamax", "Lion", "Adadelta"],
 )
