@@ -2,6 +2,9 @@
 
 Each takes the search first: its project directory, its tuner, or a ``kt_ext.reports.record.SearchRecord``. The search
 may be running. ``backend`` is ``"matplotlib"`` or ``"plotly"``, and what is returned is a figure of that library.
+
+Of an architecture search ``plot_population`` takes the tuner and draws with matplotlib; an architecture's own picture is
+``tuner.best_architecture().plot()``.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from kt_ext.plots.values import (
     plot_pareto_front,
     plot_slice,
 )
+from kt_ext.reports.population import plot_population
 
 __all__ = [
     "plot_contour",
@@ -26,6 +30,7 @@ __all__ = [
     "plot_parallel_coordinate",
     "plot_param_importances",
     "plot_pareto_front",
+    "plot_population",
     "plot_rungs",
     "plot_schedules",
     "plot_slice",

@@ -19,7 +19,7 @@ from kt_ext.nas.spaces.presets import nb201
 from kt_ext.nas.strategies.evolution import Evolution
 from kt_ext.reports.architecture import PLAIN, plot_architecture
 from kt_ext.reports.layout import lay_out
-from kt_ext.reports.search_pictures import plot_best_so_far, plot_population, population
+from kt_ext.reports.population import plot_population, population
 
 pytest.importorskip("matplotlib")
 
@@ -207,27 +207,9 @@ def oracle() -> Any:
     return oracle
 
 
-def line(axes: Any) -> list[tuple[float, float]]:
-    (drawn_line,) = axes.lines
-    return [(x, pytest.approx(y)) for x, y in zip(*drawn_line.get_data(), strict=True)]
-
-
 def dots(axes: Any) -> dict[str, list[tuple[float, float]]]:
     found = [one for one in axes.collections if not isinstance(one, LineCollection)]
     return {one.get_label(): [(x, round(y, 6)) for x, y in one.get_offsets().tolist()] for one in found}
-
-
-def test_best_so_far_against_trials_and_epochs(oracle: Any, tmp_path: Path) -> None:
-    axes = plot_best_so_far(oracle, path=tmp_path / "best.png").axes[0]
-    assert (tmp_path / "best.png").read_bytes().startswith(b"\x89PNG")
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("trials", "val_accuracy")
-    places = [1, 2, 4, 5, 6, 7, 8]
-    best = [0.5, 0.5, 0.7, 0.7, 0.7, 0.72, 0.72]
-    assert line(axes) == [*zip(places, best, strict=True), (8, 0.72)]
-    assert dots(axes) == {"a trial": list(zip(places, [0.5, 0.4, 0.7, 0.65, 0.6, 0.72, 0.71], strict=True))}
-    # the tuner will do as well; the trial that failed trained no epoch
-    axes = plot_best_so_far(type("Tuner", (), {"oracle": oracle})(), "epochs").axes[0]
-    assert line(axes) == [*zip([2, 4, 6, 8, 10, 12, 14], best, strict=True), (14, 0.72)]
 
 
 def test_population_and_descent(oracle: Any) -> None:
@@ -257,9 +239,7 @@ def test_scores_far_worse_than_most_are_at_the_edge(oracle: Any) -> None:
     assert dots(axes)["far worse"] == [(2, pytest.approx(bottom))]
 
 
-def test_what_search_pictures_refuse(oracle: Any) -> None:
-    with pytest.raises(ValueError, match="against='time': must be 'trials' or 'epochs'"):
-        plot_best_so_far(oracle, "time")  # type: ignore[arg-type]
+def test_no_scores(oracle: Any) -> None:
     for trial in oracle.trials.values():
         trial.score = None
     with pytest.raises(ValueError, match="no trial has a score yet"):

@@ -1,11 +1,11 @@
-"""Pictures of a search: how good the best was by when, and how its trials descend from each other."""
+"""The population of an architecture search: scores, who is a member now, and who descends from whom."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,47 +20,12 @@ FAR_OUT = 3.0  # spans of the middle half beyond it, as Tukey (1977) has it
 
 @dataclass(frozen=True)
 class _Point:
-    """A trial with a score: its place in the order of starts from 1, the score, the epochs that it trained."""
+    """A trial with a score: its place in the order of starts from 1, the score, the trial whose weights it had."""
 
     trial_id: str
     place: int
     score: float
-    epochs: int
     parent: str | None
-
-
-def plot_best_so_far(
-    tuner_or_oracle: Any, against: Literal["trials", "epochs"] = "trials", path: str | Path | None = None
-) -> Any:
-    """Each trial's score as a dot, and the best so far as a line.
-
-    Args:
-        tuner_or_oracle: a tuner or an oracle, during or after its search.
-        against: "trials" in the order of their start, or "epochs", those that all trials together had trained when
-            each was done, taken in the same order.
-        path: written there, in the format that its suffix says.
-
-    Returns:
-        The ``matplotlib.figure.Figure``. Trials without a finite score are left out, their epochs are not; scores far
-        worse than most are triangles at the edge.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-        ValueError: ``against`` or the suffix of ``path`` is unknown, or no trial has a score yet.
-    """
-    if against not in ("trials", "epochs"):
-        raise ValueError(f"against={against!r}: must be 'trials' or 'epochs'")
-    oracle = getattr(tuner_or_oracle, "oracle", tuner_or_oracle)
-    points = _points(oracle)
-    spent, total = {}, 0
-    for trial_id in oracle.start_order:
-        total += _epochs(oracle.trials[trial_id])
-        spent[trial_id] = total
-    x = [point.place if against == "trials" else spent[point.trial_id] for point in points]
-    figure, axes = _axes(oracle, "trials" if against == "trials" else "epochs of all trials")
-    axes.scatter(x, [point.score for point in points], s=16, color=DOT, zorder=2, label="a trial")
-    _draw_best(axes, x, points, oracle, len(oracle.start_order) if against == "trials" else total)
-    return _finished(figure, axes, x, points, oracle, path)
 
 
 def plot_population(tuner_or_oracle: Any, path: str | Path | None = None) -> Any:
@@ -127,16 +92,10 @@ def _points(oracle: Any) -> list[_Point]:
         if trial.score is not None and math.isfinite(trial.score):
             parent = trial.hyperparameters.values.get(PARENT)
             named = None if parent is None else next((each for each in oracle.trials if int(each) == int(parent)), None)
-            found.append(_Point(trial_id, place, trial.score, _epochs(trial), named))
+            found.append(_Point(trial_id, place, trial.score, named))
     if not found:
         raise ValueError("no trial has a score yet: search first")
     return found
-
-
-def _epochs(trial: Any) -> int:
-    """How many epochs a trial trained: the last step that it reported."""
-    steps = [report.step for history in trial.metrics.metrics.values() for report in history.get_history()]
-    return max(steps, default=0)
 
 
 def _axes(oracle: Any, label: str) -> tuple[Any, Any]:
