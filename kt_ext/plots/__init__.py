@@ -3,8 +3,8 @@
 Each takes the search first: its project directory, its tuner, or a ``kt_ext.reports.record.SearchRecord``. The search
 may be running. ``backend`` is ``"matplotlib"`` or ``"plotly"``, and what is returned is a figure of that library.
 
-Of an architecture search ``plot_population`` takes the tuner and draws with matplotlib; an architecture's own picture is
-``tuner.best_architecture().plot()``.
+Of an architecture search ``plot_population`` takes the tuner and draws with matplotlib; an architecture's own picture
+is ``tuner.best_architecture().plot()``.
 """
 
 from __future__ import annotations
