@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kt_ext.core.decision import Value
-from kt_ext.core.journal import Journal
+from kt_ext.core.journal import Journal, Position
 from kt_ext.core.pareto import dominated_by, dominating
 from kt_ext.reports.reasons import is_whole, why_ended, why_paused, why_stopped
 from kt_ext.reports.trial_record import Stretch, Takeover, TrialRecord
@@ -124,18 +124,41 @@ def read(source: str | os.PathLike[str] | Any) -> SearchRecord:
     """
     if isinstance(source, SearchRecord):
         return source
-    directory = Path(source if isinstance(source, (str, os.PathLike)) else source.project_dir)
-    path = directory / JOURNAL
-    if not path.exists() or not path.stat().st_size:
-        raise FileNotFoundError(
-            f"{path}: there is no such journal; search first, or give the project directory of a kt_ext search, which "
-            "is directory/project_name"
-        )
-    record = SearchRecord(directory)
-    for _, event in Journal.read(path):
-        record.seconds = event.get("t", record.seconds)
-        _HANDLERS.get(event["e"], _ignore)(record, event)
-    return record
+    return Follower(source if isinstance(source, (str, os.PathLike)) else source.project_dir).update()
+
+
+class Follower:
+    """Follows a search that another process leads, and reads of its journal only what is new.
+
+    Args:
+        directory: of the project.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._record = SearchRecord(Path(directory))
+        self._end = Position()
+        self._inode = 0
+
+    def update(self) -> SearchRecord:
+        """The search as it stands now; the same object as before, unless the search was begun anew in its place.
+
+        Raises:
+            FileNotFoundError, JournalDamaged: as ``read``.
+        """
+        path = self._record.directory / JOURNAL
+        file = path.stat() if path.exists() else None
+        if file is None or not file.st_size:
+            raise FileNotFoundError(
+                f"{path}: there is no such journal; search first, or give the project directory of a kt_ext search, "
+                "which is directory/project_name"
+            )
+        if file.st_ino != self._inode or file.st_size < self._end.offset:
+            self._record, self._end, self._inode = SearchRecord(self._record.directory), Position(), file.st_ino
+        record = self._record
+        for self._end, event in Journal.read(path, self._end):
+            record.seconds = event.get("t", record.seconds)
+            _HANDLERS.get(event["e"], _ignore)(record, event)
+        return record
 
 
 def _ignore(record: SearchRecord, event: Mapping[str, Any]) -> None:
