@@ -8,9 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from kt_ext.commands.best import add_best
+from kt_ext.commands.export import add_export
+from kt_ext.commands.report import add_report
+from kt_ext.commands.resume import add_resume
+from kt_ext.commands.watch import add_watch
+
 if TYPE_CHECKING:
-    # argparse has no public name for what add_subparsers returns
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from kt_ext.commands.search import Commands
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: the arguments are wrong (2) or the command failed (1); the message goes to stderr.
     """
-    parser = argparse.ArgumentParser("python -m kt_ext", description="Searches on several machines: what they need.")
+    parser = argparse.ArgumentParser(
+        "python -m kt_ext", description="Looks at searches, and prepares those on many machines."
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in COMMANDS:
         add(commands)
@@ -116,7 +123,15 @@ def _submit_to_slurm(options: argparse.Namespace) -> None:
 
 
 #: Each adds one command: a parser whose default ``run`` is called with the options.
-COMMANDS: tuple[Callable[[Commands], None], ...] = (add_credentials, add_slurm)
+COMMANDS: tuple[Callable[[Commands], None], ...] = (
+    add_report,
+    add_watch,
+    add_best,
+    add_export,
+    add_resume,
+    add_credentials,
+    add_slurm,
+)
 
 
 if __name__ == "__main__":

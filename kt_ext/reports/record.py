@@ -18,7 +18,7 @@ from kt_ext.core.pareto import dominated_by, dominating
 from kt_ext.reports.reasons import is_whole, why_ended, why_paused, why_stopped
 from kt_ext.reports.trial_record import Stretch, Takeover, TrialRecord
 
-JOURNAL = "journal.jsonl"
+JOURNAL, LOCK = "journal.jsonl", "kt_ext.lock"
 _OBJECTIVE = re.compile(r'name="([^"]*)", direction="(min|max)"')
 
 

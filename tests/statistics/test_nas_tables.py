@@ -60,11 +60,11 @@ def test_the_mean_of_the_best_by_validation(strategy: str, name: str, half: floa
     for trials, bar in ((100, half), (200, end)):
         if bar is not None:
             reached = found[:, trials - 1]
-            assert reached.mean() >= bar - 2 * reached.std() / np.sqrt(len(SEEDS))
+            assert reached.mean() >= bar - 2 * reached.std() / np.sqrt(len(reached))
 
 
 @pytest.mark.parametrize(("strategy", "name"), [(strategy, name) for strategy, name, _, _ in BARS])
 def test_better_than_random_search_by_three_standard_errors(strategy: str, name: str) -> None:
     found, chance = scores(name, strategy)[:, -1], scores(name, "random")[:, -1]
-    error = np.hypot(found.std(), chance.std()) / np.sqrt(len(SEEDS))
+    error = np.hypot(found.std() / np.sqrt(len(found)), chance.std() / np.sqrt(len(chance)))
     assert found.mean() > chance.mean() + 3 * error

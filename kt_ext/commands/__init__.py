@@ -1,0 +1,1 @@
+"""What ``python -m kt_ext`` can do with a search: one file for each command."""

@@ -1,0 +1,1 @@
+"""Other hosts of a search: TFX pipelines and TensorBoard."""
