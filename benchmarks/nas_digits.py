@@ -28,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = Path(__file__).parents[1]
 SPACES = ("chain", "skip", "cell")
 STRATEGIES = ("random", "evolution", "controller", "morphism")
-SHAPE, BATCH_SIZE = (8, 8, 1), 32
+SHAPE, BATCH_SIZE = (8, 8, 1), 16
 
 
 def space_of(name: str) -> Any:
@@ -62,7 +62,7 @@ def search(space: str, strategy: str, seed: int, trials: int, epochs: int, direc
     from kt_ext import nas
 
     (x, y), validation, test = data(seed)
-    hypermodel = space_of(space).hypermodel(SHAPE, nas.classifier(10), optimizer=keras.optimizers.Adam(5e-3))
+    hypermodel = space_of(space).hypermodel(SHAPE, nas.classifier(10), optimizer=keras.optimizers.Adam(1e-2))
     tuner = kt_ext.NASTuner(hypermodel, strategy, "val_accuracy", trials, epochs, seed=seed, directory=directory)
     tuner.search(x, y, validation_data=validation, batch_size=BATCH_SIZE, verbose=0)
     model = tuner.get_best_models()[0]

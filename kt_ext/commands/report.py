@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,12 @@ def _report(options: argparse.Namespace) -> None:
 
     _, record = follow(options.directory)
     backend: Backend = "plotly" if options.interactive else "matplotlib"
-    pictures = [
-        (shown.title, shown.caption, as_html(shown, backend, number))
-        for number, shown in enumerate(gallery(record, backend))
-    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of matplotlib, of axes that are narrow; no reader could help it
+        pictures = [
+            (shown.title, shown.caption, as_html(shown, backend, number))
+            for number, shown in enumerate(gallery(record, backend))
+        ]
     text = page(record, pictures, rung_epochs(record), options.title, script(backend))
     Path(options.output).write_text(text, encoding="utf-8")
     print(f"{options.output}: {len(record.trials)} trials, {len(pictures)} pictures, {len(text) / 1e6:.1f} MB")

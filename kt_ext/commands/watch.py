@@ -14,6 +14,8 @@ from kt_ext.commands.search import add_command, follow, leader, silence
 if TYPE_CHECKING:
     from kt_ext.commands.search import Commands
 
+UNLIMITED = (10_000, 10_000)  # columns and lines of a file
+
 
 def add_watch(commands: Commands) -> None:
     """Add the command."""
@@ -47,12 +49,16 @@ def _look(directory: str, every: float, once: bool) -> None:
         record = follower.update()
         silent = silence(record)
         if terminal or once:
-            size = shutil.get_terminal_size((100, 40))
-            lines = view(record, holder, silent, (size.columns, size.lines), blocks)
+            size = shutil.get_terminal_size() if terminal else UNLIMITED
+            lines = view(record, holder, silent, size, blocks)
             print((rewind(shown) if terminal else "") + "\n".join(lines), flush=True)
             shown = lines
         else:
             print(line(record, holder, silent), flush=True)
-        if once or holder is None:
+        if once:
+            return
+        if holder is None:
+            if not terminal:
+                print("No process leads it now.")
             return
         time.sleep(every)

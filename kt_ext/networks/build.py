@@ -14,6 +14,11 @@ from kt_ext.networks.layers import zeros
 AUGMENT = "augment"
 
 
+#: As in the networks of NAS-Bench-101 and 201 (PyTorch's 0.1). Keras's 0.99 takes hundreds of steps to forget how the
+#: moving statistics were initialised, so that after a short training a good network validates as a bad one.
+BATCH_NORM_MOMENTUM = 0.9
+
+
 def build(network: Network, augment: Callable[[], keras.layers.Layer] | None = None) -> keras.Model:
     """The network as a functional model, not compiled.
 
@@ -84,7 +89,7 @@ def _dense(layer: Layer, dimensions: int, common: dict[str, Any]) -> keras.layer
 
 def _batch_norm(layer: Layer, dimensions: int, common: dict[str, Any]) -> keras.layers.Layer:
     gamma = "zeros" if layer.settings["zero_gamma"] else "ones"
-    return keras.layers.BatchNormalization(gamma_initializer=gamma, **common)
+    return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, gamma_initializer=gamma, **common)
 
 
 def _pool(pattern: str) -> Callable[[Layer, int, dict[str, Any]], keras.layers.Layer]:

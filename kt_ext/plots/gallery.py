@@ -83,6 +83,7 @@ def as_html(exhibit: Exhibit, backend: Backend, number: int) -> str:
         backend: "matplotlib" or "plotly".
         number: another for each figure of a page.
     """
+    _fit_into_page(exhibit.figure, backend)
     if backend == "plotly":
         import plotly.io
 
@@ -98,10 +99,24 @@ def as_html(exhibit: Exhibit, backend: Backend, number: int) -> str:
     return f'<img alt="{escape(exhibit.caption)}" width="{width}" src="data:image/{kind};base64,{text}">'
 
 
+def _fit_into_page(figure: Any, backend: Backend) -> None:
+    """Without the title, which is the heading above it."""
+    if backend == "plotly":
+        figure.update_layout(title=None, margin={"t": 60}, template="plotly_white")
+        return
+    figure.suptitle("")
+    for axes in figure.axes:
+        for place in ("left", "center", "right"):
+            axes.set_title("", loc=place)
+
+
 def _saved(figure: Any, kind: str) -> bytes:
+    from matplotlib import rc_context
+
     file = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {}  # the same search gives the same page
-    figure.savefig(file, format=kind, dpi=144, transparent=True, bbox_inches="tight", metadata=metadata)
+    metadata = {"Date": None} if kind == "svg" else {}
+    with rc_context({"svg.hashsalt": "kt_ext"}):  # the same search gives the same page
+        figure.savefig(file, format=kind, dpi=144, transparent=True, bbox_inches="tight", metadata=metadata)
     return file.getvalue()
 
 

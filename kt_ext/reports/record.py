@@ -155,9 +155,10 @@ class Follower:
         if file.st_ino != self._inode or file.st_size < self._end.offset:
             self._record, self._end, self._inode = SearchRecord(self._record.directory), Position(), file.st_ino
         record = self._record
-        for self._end, event in Journal.read(path, self._end):
+        for position, event in Journal.read(path, self._end):
             record.seconds = event.get("t", record.seconds)
             _HANDLERS.get(event["e"], _ignore)(record, event)
+            self._end = position
         return record
 
 

@@ -45,7 +45,7 @@ def pace(record: SearchRecord, silent: float = 0.0) -> Pace:
     for trial in record.trials:
         before = 0
         for epoch, when in zip(trial.epochs, trial.times, strict=True):
-            recent += epoch - before if when > begin else 0
+            recent += epoch - before if when >= begin else 0
             before = epoch
     if not recent or now <= begin:
         return Pace(math.nan, None)
