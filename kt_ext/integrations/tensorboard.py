@@ -7,8 +7,8 @@
 
     kt_ext.integrations.tensorboard.write("runs/project", "logs/project")  # once, of any search, finished or running
 
-Nothing of the training takes part, so it is the same for worker processes, clusters, and trials that pause and go on. Each
-trial is a run of TensorBoard's, with
+Nothing of the training takes part, so it is the same for worker processes, clusters, and trials that pause and go on.
+Each trial is a run of TensorBoard's, with
 
 - its hyperparameters as it began, in the HParams tab, beside ``score``, its best objective so far;
 - every metric of every epoch, epochs from 1;
@@ -73,11 +73,7 @@ class SearchLog:
         except ImportError as error:
             raise ImportError("events for TensorBoard need it: pip install tensorboard") from error
         self._source = source
-        if log_dir is None:
-            given = isinstance(source, (str, os.PathLike))
-            project = source if given else getattr(source, "project_dir", getattr(source, "directory", None))
-            log_dir = Path(project) / "tensorboard"
-        self.log_dir = Path(log_dir)
+        self.log_dir = Path(log_dir) if log_dir is not None else _project(source) / "tensorboard"
         self.seconds = seconds
         self._runs: dict[str, Run] = {}  # by trial
         self._stop = threading.Event()
@@ -111,6 +107,8 @@ class SearchLog:
         return len(new)
 
     def __enter__(self) -> SearchLog:
+        if _is_worker():
+            return self
         self._stop.clear()
         self._thread = threading.Thread(target=self._follow, name="kt_ext-tensorboard", daemon=True)
         self._thread.start()
@@ -119,10 +117,11 @@ class SearchLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop.set()
-        assert self._thread is not None
-        self._thread.join()
-        self._update_begun()
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+            self._thread = None
+            self._update_begun()
 
     def _follow(self) -> None:
         took = 0.0
@@ -136,3 +135,14 @@ class SearchLog:
             self.update()
         except FileNotFoundError:
             return  # nothing was searched yet
+
+
+def _project(source: str | os.PathLike[str] | Any) -> Path:
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source)
+    return Path(source.directory if isinstance(source, SearchRecord) else source.project_dir)
+
+
+def _is_worker() -> bool:
+    """Whether this process runs the same script as a chief, which keeps the journal and writes what is in it."""
+    return "KERASTUNER_ORACLE_IP" in os.environ and not os.environ.get("KERASTUNER_TUNER_ID", "").startswith("chief")

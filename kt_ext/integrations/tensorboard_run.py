@@ -31,7 +31,7 @@ def started(trial: TrialRecord, when: float) -> Summary:
 
 
 def reported(record: SearchRecord, trial: TrialRecord, k: int) -> Summary:
-    """The k-th report: all metrics, the best objective so far, of a population also the numbers that it trained with."""
+    """The k-th report: all metrics, the best objective so far, and of a population the numbers that it trained with."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     scalars = dict(trial.metrics[k])

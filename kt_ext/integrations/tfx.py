@@ -1,7 +1,7 @@
 """Every kt_ext tuner in the Tuner component of a TFX pipeline.
 
-The component calls a ``tuner_fn`` of yours, searches, and writes the best hyperparameters for the Trainer. Only the line
-that makes the tuner differs from one kt_ext tuner to the next::
+The component calls a ``tuner_fn`` of yours, searches, and writes the best hyperparameters for the Trainer. Only the
+line that makes the tuner differs from one kt_ext tuner to the next::
 
     def tuner_fn(fn_args):
         config = fn_args.custom_config or {}
@@ -67,8 +67,8 @@ def tuner_fn_result(tuner: Any, fit_kwargs: Mapping[str, Any]) -> Any:
 
     Raises:
         TypeError: ``fit_kwargs`` is no mapping from names, or a hyperparameter cannot be written as JSON.
-        ValueError: ``max_trials`` is no number, a hyperparameter has a name that TFX needs, the search's directory is not
-            given, or an epoch would never end.
+        ValueError: ``max_trials`` is no number, a hyperparameter has a name that TFX needs, the tuner was not given a
+            directory, or an epoch would never end.
     """
     max_trials = tuner.oracle.max_trials
     if isinstance(max_trials, bool) or not isinstance(max_trials, int):
@@ -121,6 +121,6 @@ def _check_fit_arguments(fit_kwargs: Mapping[str, Any]) -> None:
         cardinality = getattr(fit_kwargs.get(data), "cardinality", None)
         if cardinality is not None and int(cardinality()) == INFINITE and not fit_kwargs.get(steps):
             raise ValueError(
-                f"{steps}={fit_kwargs.get(steps)!r}: must be given with {data} that repeats for ever, or no epoch ends; "
-                "fn_args has no steps where the component's train_args or eval_args have num_steps=0"
+                f"{steps}={fit_kwargs.get(steps)!r}: must be given with {data} that repeats for ever, or no epoch "
+                "ends; fn_args has no steps where the component's train_args or eval_args have num_steps=0"
             )

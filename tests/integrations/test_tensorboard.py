@@ -90,9 +90,8 @@ def test_a_population_shows_what_changed(tmp_path, clock):
             if not isinstance(value, str):
                 wanted = [(e, float(trial.values_at(e)[hyperparameter])) for e in trial.epochs]
                 assert found[f"hyperparameters/{hyperparameter}"] == approx(wanted)
-    assert any(
-        len(set(dict(scalars(tmp_path / "logs" / t.name)["hyperparameters/rate"]).values())) > 1 for t in changed
-    )
+    rates = [scalars(tmp_path / "logs" / trial.name)["hyperparameters/rate"] for trial in changed]
+    assert any(len({rate for _, rate in each}) > 1 for each in rates)
 
 
 def test_hparams_of_every_trial_beside_its_score(tmp_path, clock):
@@ -172,6 +171,21 @@ def test_a_running_search_is_followed(tmp_path):
     assert {name: row[1]["score"] for name, row in shown(log.log_dir).items()} == pytest.approx(
         {trial.name: record.score(trial)[0] for trial in record.trials}, rel=1e-6
     )
+
+
+def test_a_worker_of_a_cluster_leaves_it_to_the_chief(tmp_path, clock, monkeypatch):
+    """All run the same script."""
+    SEARCHES["asha_promotion"](tmp_path, clock)
+    directory = next(tmp_path.rglob(JOURNAL)).parent
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker-0")
+    with SearchLog(directory, tmp_path / "logs"):
+        pass
+    assert not (tmp_path / "logs").exists()
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    with SearchLog(directory, tmp_path / "logs"):
+        pass
+    assert list((tmp_path / "logs").iterdir())
 
 
 def test_an_error_of_the_search_comes_through(tmp_path):

@@ -116,9 +116,7 @@ def test_the_trainer_follows_the_schedule(name, tmp_path):
     model, rates = build(kt_ext.hyperparameters(schedule.values)), Rates()
     replay = kt_ext.ScheduleReplay(schedule, build=build)
     model.fit(**{**fit_arguments(), "epochs": schedule.epochs, "callbacks": [replay, rates]})
-    wanted = [
-        stretch.values["learning_rate"] for stretch in schedule.stretches for _ in range(stretch.begin, stretch.end)
-    ]
+    wanted = [s.values["learning_rate"] for s in schedule.stretches for _ in range(s.begin, s.end)]
     assert rates.rates == pytest.approx(wanted, rel=1e-6)
     assert json.loads(results)[0].keys() >= HYPERPARAMETERS
 

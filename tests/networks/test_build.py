@@ -127,6 +127,7 @@ def half_precision() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("half_precision")
+@pytest.mark.slow
 def test_mixed_precision_trains_with_probabilities_in_full() -> None:
     net = Draft(IMAGE)
     x = net.add([net.batch_norm(net.conv(net.input, 4)), net.zero(net.input, filters=4)])

@@ -104,6 +104,7 @@ def test_a_cleared_session_changes_nothing(networks: Networks) -> None:
     np.testing.assert_allclose(_flat(plain.state()), _flat(cleared.state()), rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_global_seeds_and_names_stay_as_they_were() -> None:
     def draws() -> list[float]:
         return [random.random(), float(np.random.random()), float(ops.convert_to_numpy(keras.random.uniform(())))]
@@ -119,6 +120,7 @@ def test_global_seeds_and_names_stay_as_they_were() -> None:
     assert made == ["dense", "lstm", "embedding"]
 
 
+@pytest.mark.slow
 def test_the_users_mixed_precision_is_not_the_controllers(networks: Networks) -> None:
     expected = networks[0]
     expected.learn(TOKENS, ADVANTAGES, epochs=2)

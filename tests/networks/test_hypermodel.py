@@ -76,6 +76,7 @@ def test_all_hyperparameters_are_registered_and_the_same_model_is_built_again() 
     assert float(built.optimizer.learning_rate) == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_a_stock_search_trains_and_rebuilds_what_was_measured(tmp_path: Path) -> None:
     space = Two(["dense", "skip"])
     model = space.hypermodel((5,), HEAD, optimizer=adam)
@@ -88,6 +89,7 @@ def test_a_stock_search_trains_and_rebuilds_what_was_measured(tmp_path: Path) ->
     assert tuner.get_best_models()[0].count_params() == model.measure(space.architecture(best))["params"]
 
 
+@pytest.mark.slow
 def test_loss_and_metrics_are_the_heads_unless_given() -> None:
     metric = keras.metrics.MeanAbsoluteError(name="off")
     model = ArchitectureHyperModel(Two(["dense"]), (5,), regressor(2), loss="huber", metrics=[metric, "mse"])

@@ -45,6 +45,7 @@ def test_an_identity_with_batch_normalization_holds_at_inference_alone() -> None
     assert difference(parent, child, training=True)[0] > 1e-2
 
 
+@pytest.mark.slow
 def test_training_drives_replicas_apart() -> None:
     parent, child = conv_net(8), conv_net(16)
     giver, taker = arbitrary(parent), arbitrary(child, optimizer=keras.optimizers.Adam(0.01))

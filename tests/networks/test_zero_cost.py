@@ -119,6 +119,7 @@ def test_synflow_against_its_transcription(seed: int) -> None:
     assert model.layers[-1].activation is keras.activations.softmax
 
 
+@pytest.mark.slow
 def test_synflow_of_a_network_beyond_the_range_of_numbers() -> None:
     depth, width = 120, 3
     model = keras.Sequential(
@@ -187,6 +188,7 @@ def test_grad_norm_in_closed_form() -> None:
     assert norm == pytest.approx(54 * math.sqrt(2) + 54)
 
 
+@pytest.mark.slow
 def test_score_draws_a_minibatch_and_changes_nothing() -> None:
     model = small(2)
     model.compile(loss="sparse_categorical_crossentropy")

@@ -6,6 +6,8 @@ import csv
 import json
 import math
 import os
+import re
+import shlex
 import subprocess
 import sys
 
@@ -182,6 +184,22 @@ def test_what_is_no_search_is_said_in_one_line(command, tmp_path, clock, monkeyp
 def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
+
+
+def test_the_commands_of_the_readme(tmp_path, clock, monkeypatch, capsys):
+    asha_promotion(tmp_path / "played", clock)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "played/project").rename(tmp_path / "runs/untitled_project")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line, comments=True) for line in re.findall("^python -m kt_ext .*$", text, re.MULTILINE)]
+    found = [line[3:] for line in lines if "runs/untitled_project" in line]
+    assert sorted({command[0] for command in found}) == ["best", "export", "report", "resume", "watch"]
+    for command in found:
+        main(command)
+        assert capsys.readouterr().out
+    written = {"report.html", "trials.csv", "trials-history.csv", "study.db"}
+    assert written <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_neither_keras_nor_a_backend_is_loaded(tmp_path, clock):

@@ -185,6 +185,7 @@ class TestInheritance:
 
 
 class TestLowFidelity:
+    @pytest.mark.slow
     def test_the_best_are_trained_in_full(self, tmp_path, capsys):
         low = nas.LowFidelity(data=0.5, resolution=0.5, filters=0.5, epochs=1, best=2)
         tuner = search(tuner_of(tmp_path, max_epochs=2, estimator=low), verbose=1)
@@ -214,6 +215,7 @@ class TestLowFidelity:
         assert not tuner.oracle.trials
 
 
+@pytest.mark.slow
 def test_zero_cost_trains_the_best_of_several_proposals(tmp_path):
     tuner = search(tuner_of(tmp_path, max_trials=2, estimator=nas.ZeroCost("synflow", candidates=3)))
     assert len(tuner.oracle.trials) == 2
