@@ -47,7 +47,7 @@ def test_mlflow(tmp_path):
     client = mlflow.MlflowClient()
     for trial in record.trials:
         run = runs[trial.name]
-        history = sorted(client.get_metric_history(run.info.run_id, "validation_loss"), key=lambda metric: metric.step)
+        history = sorted(client.get_metric_history(run.info.run_id, "val_loss"), key=lambda metric: metric.step)
         assert [metric.step for metric in history] == [epoch - 1 for epoch in trial.epochs]
         assert [metric.value for metric in history] == pytest.approx([each["val_loss"] for each in trial.metrics])
         assert float(run.data.params["learning_rate"]) == pytest.approx(trial.values["learning_rate"])
