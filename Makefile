@@ -40,9 +40,9 @@ $(VENV)/.installed: setup.cfg
 	$(VENV)/bin/python -m pip install --quiet --editable ".[tensorflow-cpu,dev]"
 	touch $@
 
-# Later versions of Apache Beam no longer bring dill, which TFX 1.16 imports.
+# Later versions of Apache Beam no longer bring dill, which TFX 1.16 imports. --seed: TFX calls pip for the module file.
 .venv-tfx/.installed: setup.cfg
-	uv venv --python 3.10 --clear .venv-tfx
+	uv venv --python 3.10 --seed --clear .venv-tfx
 	uv pip install --python .venv-tfx/bin/python tfx==1.16.0 "apache-beam[gcp]==2.59.0" six pytest
 	uv pip install --python .venv-tfx/bin/python --no-deps --editable .
 	touch $@

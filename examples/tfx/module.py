@@ -99,7 +99,7 @@ def run_fn(fn_args: Any) -> None:
     replay = kt_ext.ScheduleReplay(schedule, build=build)
     model.fit(**fit_arguments(fn_args), epochs=schedule.epochs, callbacks=[replay, rates], verbose=2)
     model.export(fn_args.serving_model_dir)
-    # For who wants to see that the schedule was followed: what was found, and what the steps were given.
-    followed = {"schedule": json.loads(schedule.to_json()), "learning_rates": rates.rates}
+    # For who wants to see that the schedule was followed: what the steps were given.
+    followed = {"epochs": schedule.epochs, "learning_rates": rates.rates}
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     (Path(fn_args.model_run_dir) / "followed.json").write_text(json.dumps(followed))

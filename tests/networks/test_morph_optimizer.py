@@ -12,6 +12,9 @@ from networks.morph_networks import arbitrary, examples, weights
 from networks.test_morph_inference import branch_net, conv_net, dense_net, residual_net
 from networks.test_morph_training import block_net
 
+# That the inference tests hold on JAX says enough of it: each network here takes it seconds to compile.
+pytestmark = pytest.mark.tensorflow
+
 
 def moments(model: keras.Model, layer: str, variable: str, slot: str) -> np.ndarray:
     name = f"{layer}_{variable}_{slot}"

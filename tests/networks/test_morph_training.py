@@ -10,6 +10,9 @@ from kt_ext.networks.morph import inherit
 from networks.morph_networks import arbitrary, difference, examples, laid, outputs, weights
 from networks.test_morph_inference import branch_net, cell_net, conv_net, dense_net, plain_net
 
+# That the inference tests hold on JAX says enough of it: each network here takes it seconds to compile.
+pytestmark = pytest.mark.tensorflow
+
 
 def block_net(blocks: int):
     def lay(net, x):

@@ -49,9 +49,9 @@ def scores(tuner: Any) -> dict[str, float]:
 
 
 def test_a_whole_search_and_the_best_model(tmp_path):
-    tuner = search(tuner_of(tmp_path, max_trials=6, strategy="evolution"))
+    tuner = search(tuner_of(tmp_path, max_trials=4, strategy="evolution"))
     found = [tuner.architectures.architecture(trial.hyperparameters) for trial in tuner.oracle.trials.values()]
-    assert len({tuner.architectures.canonical(arch) for arch in found}) == 6
+    assert len({tuner.architectures.canonical(arch) for arch in found}) == 4
     best = tuner.best_architecture()
     assert best in found
     model = tuner.get_best_models()[0]
@@ -60,6 +60,7 @@ def test_a_whole_search_and_the_best_model(tmp_path):
     assert model.evaluate(*images()["validation_data"], verbose=0)[0] == pytest.approx(score, rel=1e-4)
 
 
+@pytest.mark.tensorflow
 def test_no_trial_is_spent_on_an_architecture_that_is_too_large(tmp_path):
     head = nas.classifier(10)
     space = chain()
@@ -135,6 +136,7 @@ class TestInheritance:
         settings = {"max_trials": 8, "max_epochs": 1, "seed": 0, "directory": str(directory), **changed}
         return kt_ext.NASTuner(hypermodel, objective="val_loss", **settings)
 
+    @pytest.mark.tensorflow
     def test_a_child_by_morphism_begins_as_its_parent(self, tmp_path):
         begun: list[float] = []
 
