@@ -31,6 +31,7 @@ def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 def test_the_python_blocks_run_in_order(tmp_path: Path) -> None:
     blocks = code_of("python")
     assert blocks
@@ -57,6 +58,7 @@ def test_the_demo_runs_the_example() -> None:
     assert re.search(r"^demo:.*\n\t.*examples/digits_asha\.py$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_example_prints_the_table_of_rungs(tmp_path: Path) -> None:
     command = [str(ROOT / "examples" / "digits_asha.py"), "--max-epochs", "3", "--directory", "tmp"]
     done = run(command, tmp_path)

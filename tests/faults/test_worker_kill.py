@@ -35,6 +35,7 @@ def went_on_elsewhere(watch: Watch, dead: int) -> None:
     assert any(pid != dead for pid in processes[processes.index(dead) :])
 
 
+@pytest.mark.slow
 def test_two_workers_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     with watching(tmp_path, kind="asha", workers=2, points=["mid-epoch:1", "checkpoint-write:2"]) as watch:
         watch.run()

@@ -112,6 +112,7 @@ def test_a_restart_learns_the_same_and_goes_on_the_same(searched: tuple[Controll
     assert _values(_search(fresh, FLAT, 45, history=restored)) == expected
 
 
+@pytest.mark.slow
 def test_it_learns(searched: tuple[Controller, History]) -> None:
     # of five genes 1.25 are right by chance
     history = _search(searched[0], FLAT, 110, history=_copy(searched[1]))
@@ -171,6 +172,7 @@ def test_another_history_is_learnt_from_the_start(searched: tuple[Controller, Hi
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_cleared_session_between_trials_changes_nothing(searched: tuple[Controller, History]) -> None:
     def cleared(arch: Architecture) -> float:
         if not next(finished) % 8:
@@ -183,6 +185,7 @@ def test_a_cleared_session_between_trials_changes_nothing(searched: tuple[Contro
     assert _values(_search(strategy, FLAT, 25, cleared)) == _values(_search(strategy, FLAT, 25))
 
 
+@pytest.mark.slow
 def test_asha_with_workers_conditions_failures_and_divergence() -> None:
     strategy, history = Controller("reinforce", units=8, batch=5), History()
 

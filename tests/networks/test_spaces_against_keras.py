@@ -30,7 +30,7 @@ def assert_as_said(word: str, numbers: range) -> None:
 
 @pytest.mark.parametrize("word", SPACES)
 def test_params_and_shapes(word):
-    assert_as_said(word, range(2))
+    assert_as_said(word, range(1))
 
 
 #: Each takes half a minute of CPU.

@@ -219,7 +219,10 @@ def test_watching_in_a_log_ends_with_the_search(tmp_path, clock):
 def test_interrupting_a_watcher_is_no_error(tmp_path, clock):
     oracle = fifo(tmp_path)
     Workers(oracle, clock.timed(by_values)).run(steps=2)
+    # A shell starts what it leaves in the background, these tests perhaps, with the interrupt ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = watch(tmp_path / "project", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[1] == ""

@@ -36,6 +36,7 @@ def check_order(cases: np.ndarray) -> None:
     assert shares[0] < 0.05 and shares[-1] > 0.7
 
 
+@pytest.mark.slow
 def test_synthetic_curves():
     cases = calibration.synthetic_cases(1500, seed=1)
     check_small_chances(cases)

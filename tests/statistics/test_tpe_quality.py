@@ -39,6 +39,7 @@ def clearly_better(space: Space, make_objective, **arguments) -> None:
 
 
 @pytest.mark.parametrize(("dimensions", "multivariate"), [(2, True), (4, True), (7, True), (2, False), (4, False)])
+@pytest.mark.slow
 def test_a_bowl(dimensions, multivariate):
     """Of another optimum for each seed, and of unequal axes."""
     space = Space([Parameter(f"x{place}", Float(0, 1)) for place in range(dimensions)])
@@ -50,6 +51,7 @@ def test_a_bowl(dimensions, multivariate):
     clearly_better(space, make_objective, multivariate=multivariate)
 
 
+@pytest.mark.slow
 def test_a_conditional_space():
     """Which branch is the better one, and the optimum inside of it."""
     space = Space(

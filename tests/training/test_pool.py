@@ -173,6 +173,7 @@ def test_a_functional_model_with_two_inputs_and_outputs(traces: dict[str, int]) 
     assert traces["train_step"] == 3 * (2 if TENSORFLOW else 1)  # two fresh ones, and one for the pool
 
 
+@pytest.mark.slow
 def test_a_model_with_regularizers_recurrent_dropout_and_label_smoothing(traces: dict[str, int]) -> None:
     def build(one: float, other: float) -> keras.Model:
         regularizers = keras.regularizers

@@ -82,6 +82,7 @@ def test_a_metric_that_nobody_reports(project):
         tuner.search(**data(), verbose=0)
 
 
+@pytest.mark.slow
 def test_the_size_as_an_objective(project):
     objective = ["val_loss", keras_tuner.Objective("params", "min")]
     tuner = tuner_of(project, 8, 32, 12, objective=objective, multi_objective="pareto", constraints=None, epochs=3)

@@ -61,6 +61,7 @@ def test_a_whole_search_and_the_best_model(tmp_path):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_no_trial_is_spent_on_an_architecture_that_is_too_large(tmp_path):
     head = nas.classifier(10)
     space = chain()

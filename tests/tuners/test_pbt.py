@@ -184,6 +184,7 @@ def test_unshared_models_give_the_same_search(search, tmp_path):
     assert [begin.values for begin in watcher.begins] == [b.values for b in search[1].begins[: len(watcher.begins)]]
 
 
+@pytest.mark.slow
 def test_a_budget_and_going_on(search, tmp_path):
     tuner, _, _ = search
     trained = []
@@ -197,6 +198,7 @@ def test_a_budget_and_going_on(search, tmp_path):
         assert epochs["val_loss"] == pytest.approx(all_epochs(tuner)[member]["val_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_target(tmp_path):
     tuner = population(directory=str(tmp_path), objective="val_accuracy", target=0.01)
     searched(tuner)
@@ -256,6 +258,7 @@ def test_two_executions(tmp_path):
         assert len(one["val_loss"]) == 4
 
 
+@pytest.mark.slow
 def test_a_donor_whose_checkpoint_is_gone(tmp_path, caplog):
     """The member goes on from its own state, with the new values, and says so."""
     first = population(directory=str(tmp_path), max_total_epochs=9)  # the last to come to epoch 2 went on at once

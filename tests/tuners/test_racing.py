@@ -154,6 +154,7 @@ def test_a_killed_search_trains_the_instance_in_flight_again_and_no_other(projec
     assert_same_epochs(all_epochs(tuner), all_epochs(unbroken[0]))
 
 
+@pytest.mark.slow
 def test_an_instance_that_is_safe_but_was_not_reported_is_not_trained_again(project, unbroken, monkeypatch):
     """The process died between the checkpoint and the report."""
     tuner = race(project)

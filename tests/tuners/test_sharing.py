@@ -79,6 +79,7 @@ def of_units(tmp_path_factory):
     return search(build_of_units, values, directory, True), search(build_of_units, values, directory, False)
 
 
+@pytest.mark.slow
 def test_other_architectures_are_not_mixed_up(of_units):
     (shared, counts), (unshared, _) = of_units
     assert counts.train_steps == 2 * ONE_TRAIN_TRACE
