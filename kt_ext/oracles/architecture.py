@@ -101,6 +101,7 @@ class ArchitectureOracle(SchedulerOracle):
         self.limits, self.late_constraints = _split(space, constraints, measures or {})
         self._given_strategy, self._others = strategy, others
         self._inherit, self._repeats, self._network = inherit, repeats, network
+        self._screen: AbstractScreen | None = None
         if hyperparameters is None:
             hyperparameters = keras_tuner.HyperParameters()
             space.register(hyperparameters)
@@ -126,11 +127,12 @@ class ArchitectureOracle(SchedulerOracle):
             self._inherit,
             self._repeats,
         )
+        self._proposing.screen = self._screen  # a search that is gone on with makes its searcher anew
         return self._proposing
 
     def screen(self, screen: AbstractScreen) -> None:
         """From now on try only the best of several proposals, by their scores."""
-        self._proposing.screen = screen
+        self._screen = self._proposing.screen = screen
 
     @property
     def strategy(self) -> AbstractStrategy:

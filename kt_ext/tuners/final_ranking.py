@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from kt_ext.core.space import Space
 from kt_ext.nas.estimators import rank_correlation
 from kt_ext.oracles.hyperparameters import own_values
 from kt_ext.schedulers import FIFO
+from kt_ext.training.storage import joined
 from kt_ext.tuners.scheduler import SchedulerTuner
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class FinalRanking:
         self._search, self._hypermodel, self._epochs, self._best = search, hypermodel, epochs, best
         kept = ("directory", "project_name", "overwrite", "tuner_id", "logger")
         self._arguments = {name: value for name, value in arguments.items() if name not in kept}
+        if self._arguments.get("checkpoint_directory") is not None:  # beside those of the search, not of another's
+            place = os.fspath(self._arguments["checkpoint_directory"])
+            self._arguments["checkpoint_directory"] = joined(place, search.project_name)
         self.tuner: SchedulerTuner | None = None
         if Path(search.project_dir, PROJECT).exists():
             self.tuner = self._make()
@@ -71,6 +76,8 @@ class FinalRanking:
             seed=oracle.seed,
             directory=self._search.project_dir,
             project_name=PROJECT,
+            # Checkpoints that lie elsewhere, of a search that was overwritten, go with it.
+            overwrite=not Path(self._search.project_dir, PROJECT).exists(),
             **self._arguments,
         )
 

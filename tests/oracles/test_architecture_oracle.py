@@ -9,6 +9,7 @@ import keras_tuner
 import pytest
 
 from kt_ext import nas
+from kt_ext.nas.searcher import AbstractScreen
 from kt_ext.oracles import ArchitectureOracle, EvolutionOracle, LocalSearchOracle, PredictorOracle
 from kt_ext.oracles.hyperparameters import own_values
 from oracles.oracle_driving import LOSS, Workers, placed, without_waiting_for_the_disk
@@ -68,6 +69,33 @@ def test_after_a_restart_the_same_proposals_follow(name, tmp_path):
     Workers(again, curve).run()
     assert values_of(again) == values_of(whole)
     json.dumps([trial.hyperparameters.values for trial in again.trials.values()])
+
+
+class Shallow(AbstractScreen):
+    """The fewer layers the better."""
+
+    candidates = 4
+
+    def score(self, arch: Any) -> float:
+        return -float(arch.values["depth"])
+
+
+def test_proposals_are_screened_after_a_restart_too(tmp_path):
+    whole = oracle_of("random", tmp_path / "whole")
+    whole.screen(Shallow())
+    Workers(whole, curve).run()
+    first = oracle_of("random", tmp_path / "broken", max_total_epochs=3)
+    first.screen(Shallow())
+    Workers(first, curve).run()
+    first.finish()
+    again = oracle_of("random", tmp_path / "broken")
+    again.reload()
+    again.screen(Shallow())
+    Workers(again, curve).run()
+    assert values_of(again) == values_of(whole)
+    unscreened = oracle_of("random")
+    Workers(unscreened, curve).run()
+    assert values_of(unscreened) != values_of(whole)
 
 
 @pytest.mark.parametrize("name", ["evolution", "local_search", "morphism"])

@@ -211,6 +211,18 @@ class TestLowFidelity:
         search(again)  # nothing is left to do
         assert scores(again.final) == scores(final)
 
+    @pytest.mark.slow
+    def test_checkpoints_elsewhere_and_overwritten(self, tmp_path):
+        place = tmp_path / "checkpoints"
+        low = nas.LowFidelity(data=0.5, best=1)
+        for overwrite in (False, True):
+            settings = {"estimator": low, "checkpoint_directory": str(place), "overwrite": overwrite}
+            tuner = search(tuner_of(tmp_path / "runs", max_trials=2, **settings))
+            assert len(tuner.final.oracle.trials) == 1
+            tuner.get_best_models()
+        (written,) = place.rglob("final/**/*.ckpt")
+        assert written.is_relative_to(place / "untitled_project" / "final")
+
     def test_data_that_have_no_fewer(self, tmp_path):
         tuner = tuner_of(tmp_path, estimator=nas.LowFidelity(data=0.5))
         with pytest.raises(ValueError, match="with data_fn"):
