@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": PURE,
     "oracles": PURE,
     "execution": {"oracles"} | PURE,
-    "reports": {"core", "nas"},
+    "reports": {"core", "schedulers", "nas"},
     "plots": {"reports"} | PURE,
     "tuners": {"reports", "execution", "oracles", "training", "networks"} | PURE,
     "integrations": {"tuners", "reports", "plots", "oracles", "training"} | PURE,

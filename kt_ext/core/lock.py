@@ -9,6 +9,7 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -78,10 +79,12 @@ class ProjectLock:
 
     Args:
         path: the lock file; made if absent, its directory must exist.
+        note: what the file says of its holder beside who it is; a JSON object.
     """
 
-    def __init__(self, path: FilePath) -> None:
+    def __init__(self, path: FilePath, note: Mapping[str, Any] | None = None) -> None:
         self._path = os.fspath(path)
+        self._note = note or {}
         self._fd = -1
 
     @property
@@ -109,7 +112,7 @@ class ProjectLock:
                     raise ProjectLocked(self._path, _description(fd))
                 os.ftruncate(fd, 0)
                 os.lseek(fd, 0, os.SEEK_SET)
-                os.write(fd, json.dumps(_own_description()).encode("ascii") + b"\n")
+                os.write(fd, json.dumps({**_own_description(), **self._note}).encode("ascii") + b"\n")
             except (OSError, ProjectLocked):
                 os.close(fd)
                 raise
@@ -126,7 +129,7 @@ class ProjectLock:
 
     @staticmethod
     def holder(path: FilePath) -> dict[str, Any] | None:
-        """Who holds the lock now: pid, host, since and command; None if nobody does.
+        """Who holds the lock now: pid, host, since, command and its note; None if nobody does.
 
         Raises:
             StorageError: the file is there and cannot be read.

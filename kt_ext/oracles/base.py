@@ -255,7 +255,7 @@ class SchedulerOracle(LeavingOracle):
             event["metrics"] = metrics
             self._append(event)
             self._take_report(trial, metrics, step, objective)
-            self._display.on_report(trial, step, objective, decision)
+            self._display.on_report(trial, step, objective)
             if not isinstance(decision, Run):
                 self._sync()
                 self._leaving.add(number)

@@ -38,6 +38,10 @@ class Budget:
         if self.target is not None and not (_is_number(self.target) and math.isfinite(self.target)):
             raise ValueError(f"target={self.target!r}: must be a finite value of the objective, or None for no target")
 
+    def limits(self) -> dict[str, float | None]:
+        """What bounds the time that is left."""
+        return {"max_total_epochs": self.max_total_epochs, "max_seconds": self.max_seconds}
+
     def reached(self, *, epochs: int, in_flight: int, seconds: float, best: float) -> str | None:
         """Why no further epoch may start, or None.
 

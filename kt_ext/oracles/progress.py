@@ -1,15 +1,14 @@
-"""What a search shows while it runs: a live table in a terminal, plain lines in a log or a notebook."""
+"""What a search says while it runs, whoever trains, and at its end."""
 
 from __future__ import annotations
 
 import math
-import sys
 from typing import TYPE_CHECKING, Any
 
-from kt_ext.core.decision import Decision, Pause, Run
 from kt_ext.core.search import PAUSED, QUEUED
-from kt_ext.oracles.hyperparameters import EPOCHS, own_values
-from kt_ext.oracles.rung_table import shown_rows, summary
+from kt_ext.oracles.hyperparameters import own_values
+from kt_ext.oracles.rung_table import summary
+from kt_ext.oracles.screen import LogScreen, Screen
 from kt_ext.oracles.trials import Trial
 
 if TYPE_CHECKING:
@@ -19,14 +18,17 @@ if TYPE_CHECKING:
 class Progress:
     """One line for each segment of a trial, and at the end the table of rungs.
 
-    ``verbose=0`` is silent. In a terminal the trials at work and the rungs are shown live below the lines.
+    ``verbose=0`` is silent.
+
+    Attributes:
+        screen: where the lines go; to be set between two searches.
     """
 
     def __init__(self, oracle: SchedulerOracle, verbose: int = 1) -> None:
         self.oracle = oracle
         self.verbose = verbose
-        self._live: Any = None
-        self._last: dict[str, tuple[int, float]] = {}
+        self.screen: Screen = LogScreen()
+        self._last: dict[str, float] = {}  # of each trial at work its last objective
         self._began = False
 
     # Keras Tuner keeps its display's clock in oracle.json; ours is in the journal.
@@ -41,39 +43,34 @@ class Progress:
         """A search that was begun before goes on."""
         if self.verbose and self.oracle.files is not None:
             history = self.oracle.search.history
-            self._print(
+            self.screen.say(
                 f"Going on with the search in {self.oracle.files.directory}: "
                 f"{len(history)} trials started, {history.total_epochs} {self.oracle.scheduler.unit}s done"
             )
 
     def on_trial_begin(self, trial: Trial) -> None:
         """A worker takes a trial."""
-        self._began = True
-        if self.verbose:
-            self._refresh()
+        began, self._began = self._began, True
+        if self.verbose and not began:
+            self.screen.begin()
 
-    def on_report(self, trial: Trial, epoch: int, objective: float, decision: Decision) -> None:
+    def on_report(self, trial: Trial, epoch: int, objective: float) -> None:
         """A trial reported an epoch."""
         if self.verbose:
-            self._last[trial.trial_id] = (epoch, self.oracle.reader.in_own_units(objective))
-            if isinstance(decision, (Run, Pause)):
-                self._refresh()
+            self._last[trial.trial_id] = self.oracle.reader.in_own_units(objective)
 
     def on_trial_end(self, trial: Trial) -> None:
         """A trial left its worker."""
         if not self.verbose:
             return
-        self._print(self._line(trial))
+        self.screen.say(self._line(trial))
         if trial.message:
-            self._print("    " + trial.message.strip().splitlines()[-1])
+            self.screen.say("    " + trial.message.strip().splitlines()[-1], important=True)
         self._last.pop(trial.trial_id, None)
-        self._refresh()
 
     def on_search_end(self) -> None:
         """The search is over: why, and the table of rungs. One that was refused never began."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self.screen.end()
         began, self._began = self._began, False
         if not self.verbose or not (began or self.oracle.stop_reason):
             return
@@ -98,7 +95,7 @@ class Progress:
         epoch, scheduler = search.history.epochs_of(number), self.oracle.scheduler
         name = self.oracle.objective.name
         value = self._last.get(trial.trial_id)
-        shown = f"{name} {_number(value[1])}" if value is not None else f"no {name}"
+        shown = f"{name} {_number(value)}" if value is not None else f"no {name}"
         where = search.where[number]
         word = "paused" if where == PAUSED else "to be continued" if where == QUEUED else where
         best = search_best(self.oracle)
@@ -106,41 +103,6 @@ class Progress:
             f"[{self.oracle.clock.seconds:6.0f} s] trial {trial.trial_id}  "
             f"{epoch}/{scheduler.max_epochs} {scheduler.unit}s  {shown}  {word}  (best {best})  {_values(trial)}"
         )
-
-    # A terminal
-
-    def _print(self, line: str) -> None:
-        if self._live is not None:
-            self._live.console.print(line, highlight=False, markup=False)
-        else:
-            print(line, flush=True)
-
-    def _refresh(self) -> None:
-        if self._live is None:
-            if not sys.stdout.isatty():
-                return
-            from rich.live import Live  # only here: a log needs no rich
-
-            self._live = Live(auto_refresh=False, transient=True)
-            self._live.start()
-        self._live.update(self._table(), refresh=True)
-
-    def _table(self) -> Any:
-        from rich.table import Table
-
-        table = Table(
-            "trial", self.oracle.scheduler.unit, self.oracle.objective.name, "values", box=None, pad_edge=False
-        )
-        for trial in self.oracle.ongoing_trials.values():
-            epoch, value = self._last.get(trial.trial_id, (0, None))
-            until = trial.hyperparameters.values.get(EPOCHS, "?")
-            table.add_row(trial.trial_id, f"{epoch}/{until}", "-" if value is None else _number(value), _values(trial))
-        rungs = "  ".join(
-            f"{row.epochs}: {row.reached}{'' if row.best is None else f' ({row.best:.5g})'}"
-            for row in shown_rows(self.oracle)
-        )
-        table.add_row("rungs", "", "", f"{self.oracle.scheduler.unit}s: trials (best)   {rungs}")
-        return table
 
 
 def search_best(oracle: SchedulerOracle) -> str:

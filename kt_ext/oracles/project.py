@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,15 @@ class ProjectFiles:
     Args:
         directory: made when a search begins.
         clock: runs while the directory is held; reading sets it to what earlier sessions took.
+        limits: of the search that holds the directory, for those who watch it.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], clock: Stopwatch) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], clock: Stopwatch, limits: Mapping[str, Any] | None = None
+    ) -> None:
         self.directory = Path(directory)
         self._clock = clock
-        self._lock = ProjectLock(self.directory / LOCK)
+        self._lock = ProjectLock(self.directory / LOCK, {"limits": limits or {}})
         self._journal: Journal | None = None
 
     @property

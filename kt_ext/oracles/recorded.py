@@ -13,6 +13,7 @@ from keras_tuner.engine import oracle as oracle_module
 from kt_ext.core.durable import StorageError
 from kt_ext.core.search import RUNNING, Event, Search
 from kt_ext.oracles import resume
+from kt_ext.oracles.budget import Budget
 from kt_ext.oracles.clock import Stopwatch
 from kt_ext.oracles.handouts import HandOuts
 from kt_ext.oracles.progress import Progress
@@ -47,6 +48,7 @@ class RecordedOracle(oracle_module.Oracle):
     search: Search
     handed_out: HandOuts
     adopt_running: bool
+    budget: Budget
     _display: Progress
     _interrupted: set[int]
 
@@ -67,8 +69,13 @@ class RecordedOracle(oracle_module.Oracle):
     def _set_project_dir(self, directory: Any, project_name: str) -> None:
         check_directory(directory)
         super()._set_project_dir(directory, project_name)
-        self._files = ProjectFiles(f"{directory}/{project_name}", self.clock)
+        self._files = ProjectFiles(f"{directory}/{project_name}", self.clock, self.budget.limits())
         self._trial_files = TrialFiles(self._files.directory)
+
+    @property
+    def progress(self) -> Progress:
+        """What the search says while it runs."""
+        return self._display
 
     @property
     def files(self) -> ProjectFiles | None:

@@ -4,63 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kt_ext.reports import words
+from kt_ext.reports.pace import pace
 from kt_ext.reports.record import SearchRecord
 
-RECENT_SECONDS = 600.0  # the speed is that of the last ten minutes
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 CURVE = 40  # characters
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast a search is.
-
-    Attributes:
-        epochs_per_minute: of the last ten minutes, or since it began; NaN before the first epoch.
-        seconds_left: at most so many at this speed; None where the scheduler decides as it goes how much is trained,
-            or before the first epoch.
-    """
-
-    epochs_per_minute: float
-    seconds_left: float | None
-
-
-def pace(record: SearchRecord, silent: float = 0.0) -> Pace:
-    """The speed of a search and the time that is left.
-
-    Only of schedulers that train every trial to the end (FIFO, PBT) the epochs to come are known: as many as there are
-    at most, since trials may fail or be stopped by a rule. Limits such as ``max_seconds`` are not in the journal.
-
-    Args:
-        record: the search.
-        silent: seconds since its last event.
-    """
-    now = record.seconds + silent
-    begin = max(0.0, now - RECENT_SECONDS)
-    recent = 0
-    for trial in record.trials:
-        before = 0
-        for epoch, when in zip(trial.epochs, trial.times, strict=True):
-            recent += epoch - before if when >= begin else 0
-            before = epoch
-    if not recent or now <= begin:
-        return Pace(math.nan, None)
-    speed = recent / (now - begin)
-    left = _epochs_left(record)
-    return Pace(60.0 * speed, None if left is None else left / speed)
-
-
-def _epochs_left(record: SearchRecord) -> int | None:
-    trials, each = words.most_trials(record), words.most_each(record)
-    if record.scheduler["scheduler"] not in ("FIFO", "PBT") or trials is None or each is None:
-        return None
-    under_way = [trial for trial in record.trials if trial.status in ("running", "queued", "paused")]
-    rest = sum(each - (trial.epochs[-1] if trial.epochs else 0) for trial in under_way)
-    return rest + max(0, trials - len(record.trials)) * each
 
 
 def sparkline(record: SearchRecord, blocks: str = BLOCKS, width: int = CURVE) -> str:
@@ -85,6 +36,7 @@ def view(
     silent: float = 0.0,
     size: tuple[int, int] = (100, 40),
     blocks: str = BLOCKS,
+    own: bool = False,
 ) -> list[str]:
     """The lines of a display.
 
@@ -94,12 +46,13 @@ def view(
         silent: seconds since its last event.
         size: columns and lines that there is room for.
         blocks: characters of the curve, from low to high.
+        own: whether this process leads it, which need not be said.
     """
     units = f"{words.unit(record)}s"
     running = [trial for trial in record.trials if trial.status == "running"]
     lines = [
         f"{words.scheduler(record)} in {record.directory}",
-        _led(holder, silent),
+        *([] if own else [_led(holder, silent)]),
         f"trials   {_of(len(record.trials), words.most_trials(record))} started: {words.statuses(record)}",
         f"{units:8} {record.total_epochs} in {words.duration(record.seconds)}{_speed(record, silent, holder)}",
         f"best     {_best(record)}",
@@ -107,6 +60,9 @@ def view(
     curve = "" if record.pareto else sparkline(record, blocks)
     if curve:
         lines.append(f"         {curve}")
+    rungs = words.rungs(record)
+    if rungs:
+        lines.append(f"rungs    {rungs}")
     rows = [
         f"  {trial.stretches[-1].worker or '-':12} trial {trial.name}  "
         f"{trial.epochs[-1] if trial.epochs else 0}/{trial.until} {units}  "
@@ -140,11 +96,13 @@ def _of(count: int, most: int | None) -> str:
 
 
 def _speed(record: SearchRecord, silent: float, holder: Mapping[str, Any] | None) -> str:
-    found = pace(record, silent if holder is not None else 0.0)
-    if holder is None or math.isnan(found.epochs_per_minute):
+    if holder is None:
         return ""
-    left = "" if found.seconds_left is None else f", at most {words.duration(found.seconds_left)} left"
-    return f", {found.epochs_per_minute:.3g} a minute{left}"
+    found = pace(record, holder.get("limits"), silent)
+    speed = "" if math.isnan(found.epochs_per_minute) else f", {found.epochs_per_minute:.3g} a minute"
+    if found.seconds_left is None:
+        return speed
+    return f"{speed}, {'at most' if found.at_most else 'about'} {words.duration(found.seconds_left)} left"
 
 
 def _best(record: SearchRecord) -> str:

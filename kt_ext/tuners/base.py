@@ -43,6 +43,7 @@ from kt_ext.tuners.checkpoint_place import CheckpointPlace
 from kt_ext.tuners.models import TrialModels
 from kt_ext.tuners.mutable import find_mutable
 from kt_ext.tuners.placement import LAUNCHED, Placement
+from kt_ext.tuners.screens import screen_of
 from kt_ext.tuners.segment import has_own_fit, load_best, prune, run_segments
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class SegmentTuner(keras_tuner.Tuner):
     Args:
         oracle: a ``kt_ext`` oracle.
         hypermodel: as in Keras Tuner.
-        max_model_size, optimizer, loss, metrics, directory, project_name, logger, tuner_id, overwrite,
-            executions_per_trial: as in ``keras_tuner.Tuner``.
+        max_model_size, optimizer, loss, metrics, executions_per_trial: as in ``keras_tuner.Tuner``.
+        directory, project_name, overwrite, logger, tuner_id: as there.
         distribution_strategy: a ``tf.distribute.Strategy`` under which models are built and trained, or a function
             without arguments that makes one, called once, here or in each worker process, which get a function only.
             On JAX call ``keras.distribution.set_distribution`` before the search instead.
@@ -229,7 +230,8 @@ class SegmentTuner(keras_tuner.Tuner):
 
         Args:
             *fit_args, **fit_kwargs: what ``model.fit`` takes, except ``epochs`` and ``initial_epoch``.
-            verbose: 0 is silent, 1 shows one line for each segment of a trial, 2 shows Keras's epochs too.
+            verbose: 0 is silent; 1 shows a live view in a terminal and in a notebook, and one line for each segment of
+                a trial, in a log of many of them some; 2 shows Keras's epochs too.
             data_fn: makes further arguments of ``fit``, by name, in each process that trains: for what cannot be sent
                 to one, such as a ``tf.data.Dataset``. E.g. ``lambda: {"x": dataset(), "validation_data": other()}``.
 
@@ -253,6 +255,7 @@ class SegmentTuner(keras_tuner.Tuner):
         if not self._is_worker():
             self._declare(fit_args, fit_kwargs, data_fn, verbose)
             oracle.verbose = verbose
+            oracle.progress.screen = screen_of(self.project_dir, verbose)
         self._fit_verbose = 2 if verbose >= 2 else 0
         if self._is_worker() and not isinstance(self.oracle, ChiefClient):
             self.oracle = ChiefClient(oracle)  # another search after the first

@@ -12,12 +12,14 @@ import sys
 import pytest
 
 from imports import ROOT
+from kt_ext.core.lock import ProjectLock
 from kt_ext.oracles import SchedulerOracle
-from kt_ext.reports.record import Follower, read
-from kt_ext.reports.watch import Pace, line, pace, rewind, sparkline, view
+from kt_ext.reports.pace import Pace, halving_epochs, pace
+from kt_ext.reports.record import LOCK, Follower, read
+from kt_ext.reports.watch import line, rewind, sparkline, view
 from kt_ext.schedulers import FIFO
 from oracles.oracle_driving import LOSS, Workers, asha, by_values, placed, small_space
-from reports.played import Clock, asha_promotion, failing, pareto, population
+from reports.played import Clock, asha_promotion, failing, pareto, pasha, population
 
 HOLDER = {"pid": 7, "host": "node", "since": "today", "command": "train.py"}
 
@@ -124,11 +126,63 @@ def test_a_failed_trial_trains_no_more(tmp_path, clock):
     assert pace(read(tmp_path / "project")).seconds_left == 0.0
 
 
-@pytest.mark.parametrize("search", [asha_promotion, pareto])
-def test_time_left_is_said_only_where_it_is_known(search, tmp_path, clock):
-    search(tmp_path, clock)
-    found = pace(read(tmp_path / "project")).seconds_left
-    assert found == (None if search is asha_promotion else 0.0)
+def test_time_left_is_said_only_where_it_is_known(tmp_path, clock):
+    pasha(tmp_path, clock)
+    assert pace(read(tmp_path / "project")).seconds_left is None
+    pareto(tmp_path / "fifo", clock)
+    assert pace(read(tmp_path / "fifo/project")).seconds_left == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        # 9 trials to epoch 1, 3 to 3, 1 to 9
+        ({"brackets": 1, "max_trials": 9}, 9 * 1 + 3 * 2 + 1 * 6),
+        # brackets of 9, 5, 3 trials: 21 epochs; 5 * 3 + 5 / 3 * 6; 3 * 9
+        ({"brackets": 3, "max_trials": 17}, 21 + 25 + 27),
+        ({"brackets": 3, "max_trials": 34}, 2 * (21 + 25 + 27)),
+    ],
+)
+def test_halving_passes_a_share_at_each_rung(settings, epochs):
+    assert halving_epochs({"min_epochs": 1, "max_epochs": 9, "factor": 3, **settings}) == pytest.approx(epochs)
+
+
+def test_time_left_of_successive_halving_is_about_what_passes_the_rungs(tmp_path, clock):
+    oracle = asha(tmp_path)  # 9 trials, rungs at 1, 3 and 9: 21 epochs
+    workers = Workers(oracle, clock.timed(by_values))
+    workers.run(steps=8)
+    record = read(tmp_path / "project")
+    found = pace(record)
+    assert found.seconds_left == pytest.approx(21.0 - record.total_epochs)
+    assert not found.at_most
+    oracle.finish()
+
+
+def test_limits_bound_the_time_left(tmp_path, clock):
+    oracle = fifo(tmp_path)
+    workers = Workers(oracle, clock.timed(by_values))
+    workers.run(steps=3)  # two epochs in 2 seconds; 10 more to the end
+    record = read(tmp_path / "project")
+    assert record.total_epochs == 2
+    assert pace(record) == Pace(60.0, 10.0)
+    assert pace(record, {"max_total_epochs": 5, "max_seconds": None}) == Pace(60.0, 3.0)
+    assert pace(record, {"max_total_epochs": 5, "max_seconds": 4.5}) == Pace(60.0, 2.5)
+    assert pace(record, {"max_seconds": 1.0}) == Pace(60.0, 0.0)
+    oracle.finish()
+
+
+def test_who_leads_says_the_limits(tmp_path, clock):
+    oracle = fifo(tmp_path, max_total_epochs=5, max_seconds=100.0)
+    workers = Workers(oracle, clock.timed(by_values))
+    workers.run(steps=3)
+    record = read(tmp_path / "project")
+    assert ", at most 3 s left" in view(record, ProjectLock.holder(tmp_path / "project" / LOCK))[3]
+    oracle.finish()
+    later = fifo(tmp_path, max_total_epochs=7, max_seconds=100.0)  # raised
+    Workers(later, clock.timed(by_values)).run(steps=1)
+    holder = ProjectLock.holder(tmp_path / "project" / LOCK)
+    assert holder["limits"] == {"max_total_epochs": 7, "max_seconds": 100.0}
+    later.finish()
 
 
 def test_a_population_ends_with_its_epochs(tmp_path, clock):
