@@ -27,7 +27,6 @@ def add_report(commands: Commands) -> None:
 def _report(options: argparse.Namespace) -> None:
     from kt_ext.plots.gallery import as_html, gallery, script
     from kt_ext.plots.render import Backend
-    from kt_ext.plots.rungs import rung_epochs
     from kt_ext.reports.page import page
 
     _, record = follow(options.directory)
@@ -38,6 +37,6 @@ def _report(options: argparse.Namespace) -> None:
             (shown.title, shown.caption, as_html(shown, backend, number))
             for number, shown in enumerate(gallery(record, backend))
         ]
-    text = page(record, pictures, rung_epochs(record), options.title, script(backend))
+    text = page(record, pictures, record.rung_epochs, options.title, script(backend))
     Path(options.output).write_text(text, encoding="utf-8")
     print(f"{options.output}: {len(record.trials)} trials, {len(pictures)} pictures, {len(text) / 1e6:.1f} MB")

@@ -3,12 +3,12 @@
 Each takes the search first: its project directory, its tuner, or a ``kt_ext.reports.record.SearchRecord``. The search
 may be running. ``backend`` is ``"matplotlib"`` or ``"plotly"``, and what is returned is a figure of that library.
 
-Of an architecture search ``plot_population`` takes the tuner and draws with matplotlib; an architecture's own picture
-is ``tuner.best_architecture().plot()``.
+An architecture's own picture is ``tuner.best_architecture().plot()``.
 """
 
 from __future__ import annotations
 
+from kt_ext.plots.ancestry import plot_population
 from kt_ext.plots.curves import plot_intermediate_values, plot_optimization_history
 from kt_ext.plots.population import plot_lineage, plot_schedules
 from kt_ext.plots.rungs import plot_rungs
@@ -20,7 +20,6 @@ from kt_ext.plots.values import (
     plot_pareto_front,
     plot_slice,
 )
-from kt_ext.reports.population import plot_population
 
 __all__ = [
     "plot_contour",

@@ -29,7 +29,6 @@ from kt_ext.plots.picture import (
     usual_range,
 )
 from kt_ext.plots.render import Backend, draw
-from kt_ext.plots.rungs import rung_epochs
 from kt_ext.reports.optuna_study import objective_name
 from kt_ext.reports.record import SearchRecord, read
 from kt_ext.reports.trial_record import TrialRecord
@@ -139,7 +138,7 @@ def plot_intermediate_values(source: Source, *, backend: Backend = "matplotlib")
 
 def _by_rung(record: SearchRecord, trials: Sequence[TrialRecord]) -> list[tuple[str, str, list[TrialRecord]]]:
     """Label, colour and trials of each group; none for a scheduler without rungs."""
-    rungs = rung_epochs(record)
+    rungs = record.rung_epochs
     if not rungs:
         return []
     sound = [trial for trial in trials if trial.status != "failed"]

@@ -10,10 +10,11 @@ from html import escape
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from kt_ext.plots.ancestry import plot_population
 from kt_ext.plots.curves import plot_intermediate_values, plot_optimization_history
 from kt_ext.plots.population import plot_lineage, plot_schedules
 from kt_ext.plots.render import Backend
-from kt_ext.plots.rungs import plot_rungs, rung_epochs
+from kt_ext.plots.rungs import plot_rungs
 from kt_ext.plots.timeline import plot_timeline
 from kt_ext.plots.values import plot_parallel_coordinate, plot_param_importances, plot_pareto_front, plot_slice
 from kt_ext.reports.record import SearchRecord
@@ -38,7 +39,7 @@ def gallery(record: SearchRecord, backend: Backend = "matplotlib") -> Iterator[E
     """
     scored = record.ranked()
     reported = any(trial.epochs for trial in record.trials)
-    rungs = rung_epochs(record)
+    rungs = record.rung_epochs
     optuna = find_spec("optuna") is not None
     if scored and not record.pareto:
         figure = plot_optimization_history(record, "epochs", backend=backend)
@@ -50,6 +51,9 @@ def gallery(record: SearchRecord, backend: Backend = "matplotlib") -> Iterator[E
         yield Exhibit("Learning curves", "The objective of each trial by its epochs.", figure)
     if any(rungs[0] in trial.epochs for trial in record.trials if rungs):
         yield Exhibit("Rungs", "Who went on where trials are compared.", plot_rungs(record, backend=backend))
+    if scored and not record.pareto and any(trial.parent is not None for trial in record.trials):
+        figure = plot_population(record, backend=backend)
+        yield Exhibit("Descent", "The score of each trial, and whose weights it began with.", figure)
     if any(trial.takeovers for trial in record.trials if trial.epochs):
         yield Exhibit("Lineage", "Who took over whose state.", plot_lineage(record, backend=backend))
         yield Exhibit("Schedules", "Values along the training of each member.", plot_schedules(record, backend=backend))

@@ -25,9 +25,8 @@ from kt_ext.plots.picture import (
 )
 from kt_ext.plots.render import Backend, draw
 from kt_ext.reports.optuna_study import objective_name
-from kt_ext.reports.record import SearchRecord, read
+from kt_ext.reports.record import read
 from kt_ext.reports.trial_record import TrialRecord
-from kt_ext.schedulers.rungs import geometric_epochs
 
 #: What became of a trial at a rung: colour, marker, and whether that is hollow. In the order of the legend.
 _FATES: dict[str, tuple[str, Any, bool]] = {
@@ -38,14 +37,6 @@ _FATES: dict[str, tuple[str, Any, bool]] = {
     "failed": (RED, "cross", False),
     "under way": (GREEN, "circle", True),
 }
-
-
-def rung_epochs(record: SearchRecord) -> tuple[int, ...]:
-    """The epochs at which the search compares trials, ascending; none of a scheduler without rungs."""
-    settings = record.scheduler
-    if "factor" not in settings:
-        return ()
-    return geometric_epochs(settings["min_epochs"], settings["max_epochs"], settings["factor"])
 
 
 def plot_rungs(source: str | os.PathLike[str] | Any, *, backend: Backend = "matplotlib") -> Any:
@@ -67,7 +58,7 @@ def plot_rungs(source: str | os.PathLike[str] | Any, *, backend: Backend = "matp
         ImportError: the backend is not installed.
     """
     record = read(source)
-    rungs = rung_epochs(record)
+    rungs = record.rung_epochs
     if not rungs:
         raise ValueError(
             f"source={str(record.directory)!r}: {record.scheduler['scheduler']} compares no trials at rungs; use "

@@ -17,6 +17,7 @@ from kt_ext.core.journal import Journal, Position
 from kt_ext.core.pareto import dominated_by, dominating
 from kt_ext.reports.reasons import is_whole, why_ended, why_paused, why_stopped
 from kt_ext.reports.trial_record import Stretch, Takeover, TrialRecord
+from kt_ext.schedulers.rungs import geometric_epochs
 
 JOURNAL, LOCK = "journal.jsonl", "kt_ext.lock"
 _OBJECTIVE = re.compile(r'name="([^"]*)", direction="(min|max)"')
@@ -98,6 +99,14 @@ class SearchRecord:
         """The hyperparameters, in the order in which they became known."""
         listed = [entry["config"]["name"] for entry in self.space]
         return list(dict.fromkeys([*listed, *(name for trial in self.trials for name in trial.values)]))
+
+    @property
+    def rung_epochs(self) -> tuple[int, ...]:
+        """The epochs at which trials are compared, ascending; none of a scheduler without rungs."""
+        settings = self.scheduler
+        if "factor" not in settings:
+            return ()
+        return geometric_epochs(settings["min_epochs"], settings["max_epochs"], settings["factor"])
 
     def each_report(self) -> Iterator[tuple[TrialRecord, int]]:
         """The trial of each report and which of its reports that is, from 0, in the order in which they came."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from kt_ext.reports.record import SearchRecord
 from kt_ext.reports.trial_record import TrialRecord
-from kt_ext.schedulers.rungs import geometric_epochs
 
 STATUSES = {"done": "done", "paused": "paused", "running": "running", "queued": "waiting", "failed": "failed"}
 
@@ -63,13 +62,9 @@ def most_trials(record: SearchRecord) -> int | None:
 
 
 def rungs(record: SearchRecord) -> str:
-    """Of successive halving how many trials reached each rung, ``1: 27  3: 9  9: 3``; nothing of other schedulers."""
-    settings = record.scheduler
-    if settings["scheduler"] not in ("ASHA", "Hyperband"):
-        return ""
-    epochs = geometric_epochs(settings["min_epochs"], settings["max_epochs"], settings["factor"])
+    """How many trials reached each rung, ``1: 27  3: 9  9: 3``; nothing of schedulers without rungs."""
     reached = [trial.epochs[-1] for trial in record.trials if trial.epochs]
-    return "  ".join(f"{rung}: {sum(last >= rung for last in reached)}" for rung in epochs)
+    return "  ".join(f"{rung}: {sum(last >= rung for last in reached)}" for rung in record.rung_epochs)
 
 
 def scheduler(record: SearchRecord) -> str:

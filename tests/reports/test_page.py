@@ -14,7 +14,6 @@ import pytest
 
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.plots.gallery import LARGEST_SVG, Exhibit, as_html, gallery, script
-from kt_ext.plots.rungs import rung_epochs
 from kt_ext.reports import words
 from kt_ext.reports.figure import new_figure
 from kt_ext.reports.page import page
@@ -96,7 +95,7 @@ def evil_search(directory, clock):
 def test_what_is_on_the_page(tmp_path, clock):
     asha_promotion(tmp_path, clock)
     record = read(tmp_path / "project")
-    shown = Page(page(record, [("A picture", "What & why", "<img>")], rung_epochs(record)))
+    shown = Page(page(record, [("A picture", "What & why", "<img>")], record.rung_epochs))
     assert shown.headings == ["project", "The best", "A picture", "Table of rungs", "Trials", "The search"]
     best = record.best
     assert shown.facts == {
@@ -307,7 +306,7 @@ def test_in_a_browser_the_table_sorts_and_the_pictures_show(tmp_path, clock):
     asha_promotion(tmp_path, clock)
     record = read(tmp_path / "project")
     pictures = [(s.title, s.caption, as_html(s, "matplotlib", k)) for k, s in enumerate(gallery(record))]
-    text = page(record, pictures, rung_epochs(record))
+    text = page(record, pictures, record.rung_epochs)
     found, console = probed(tmp_path, text, ["units", "depth", "kind"], "--window-size=500,900")
     units = sorted(trial.values["units"] for trial in record.trials)
     assert found["units"] == [str(each) for each in units]

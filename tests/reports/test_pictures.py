@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras_tuner
@@ -13,18 +14,22 @@ import pytest
 
 from kt_ext.core.space import Parameter
 from kt_ext.nas.draft import Draft
+from kt_ext.nas.records import Records
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture, Graph
 from kt_ext.nas.spaces.cell import CellSpace
 from kt_ext.nas.spaces.presets import nb201
 from kt_ext.nas.strategies.evolution import Evolution
+from kt_ext.nas.strategy import Proposal
+from kt_ext.plots.ancestry import plot_population, population
+from kt_ext.plots.gallery import gallery
 from kt_ext.reports.architecture import PLAIN, plot_architecture
 from kt_ext.reports.layout import lay_out
-from kt_ext.reports.population import plot_population, population
+from kt_ext.reports.record import read
+from oracles.oracle_driving import placed
 
 pytest.importorskip("matplotlib")
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -181,66 +186,77 @@ SCORES = [0.5, 0.4, None, 0.7, 0.65, 0.6, 0.72, 0.71]  # None: it fails
 PARENTS = [None, 0, None, 0, 3, None, 2, 4]
 
 
-@pytest.fixture
-def oracle() -> Any:
-    """A search of eight trials with two epochs each, the third of which failed, played without training."""
-    from kt_ext.nas.searcher import PARENT
+class Descending(Evolution):
+    """Evolution whose children have these parents."""
+
+    def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
+        return Proposal(super().choose(records, rng).arch, PARENTS[len(records.trials)])
+
+
+def architecture_oracle(directory: Path) -> Any:
     from kt_ext.oracles.architecture import ArchitectureOracle
 
-    oracle = ArchitectureOracle(
-        nb201(),
-        Evolution(population=3),
-        keras_tuner.Objective("val_accuracy", "max"),
-        max_trials=len(SCORES),
-        max_epochs=2,
-        seed=0,
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    return placed(
+        ArchitectureOracle(nb201(), Descending(population=3), objective, max_trials=len(SCORES), max_epochs=2, seed=0),
+        directory,
     )
-    oracle.verbose = 0
-    for score, parent in zip(SCORES, PARENTS, strict=True):
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> tuple[Any, Path]:
+    """A search of eight trials with two epochs each, the third of which failed, played without training."""
+    oracle = architecture_oracle(tmp_path)
+    for score in SCORES:
         trial = oracle.create_trial("worker")
-        if parent is not None:
-            oracle.trials[trial.trial_id].hyperparameters.values[PARENT] = parent
         for epoch in (1, 2) if score is not None else ():
             oracle.update_trial(trial.trial_id, {"val_accuracy": score * epoch / 2}, step=epoch)
         trial.status = "INVALID" if score is None else "COMPLETED"
         oracle.end_trial(trial)
-    return oracle
+    oracle.finish()
+    return oracle, tmp_path / "project"
+
+
+def panel(figure: Any) -> Any:
+    return figure.axes[0]
 
 
 def dots(axes: Any) -> dict[str, list[tuple[float, float]]]:
-    found = [one for one in axes.collections if not isinstance(one, LineCollection)]
-    return {one.get_label(): [(x, round(y, 6)) for x, y in one.get_offsets().tolist()] for one in found}
+    """Points by their label in matplotlib's legend."""
+    return {one.get_label(): [(x, round(y, 6)) for x, y in one.get_offsets().tolist()] for one in axes.collections}
 
 
-def test_population_and_descent(oracle: Any) -> None:
+def test_population_and_descent(searched: tuple[Any, Path]) -> None:
+    oracle, project = searched
     # the three that got there last; the failed one counts as the oldest
-    assert population(oracle) == {"5", "6", "7"}
-    axes = plot_population(oracle).axes[0]
+    assert population(oracle) == {5, 6, 7}
+    axes = panel(plot_population(SimpleNamespace(oracle=oracle, project_dir=project)))
     shown = dots(axes)
-    assert shown["in the population"] == [(6, 0.6), (7, 0.72), (8, 0.71)]
-    assert shown["a trial"] == [(1, 0.5), (2, 0.4), (4, 0.7), (5, 0.65)]
-    (lines,) = [one for one in axes.collections if isinstance(one, LineCollection)]
-    segments = [np.round(segment, 6).tolist() for segment in lines.get_segments()]
+    assert shown["in the population"] == [(5, 0.6), (6, 0.72), (7, 0.71)]
+    assert shown["a trial"] == [(0, 0.5), (1, 0.4), (3, 0.7), (4, 0.65)]
+    (lines,) = [line for line in axes.lines if line.get_label() == "from parent to child"]
+    points = [(x, round(y, 6)) for x, y in lines.get_xydata().tolist() if x == x]
     # a child of the failed trial has no line
-    assert segments == [
-        [[1, 0.5], [2, 0.4]],
-        [[1, 0.5], [4, 0.7]],
-        [[4, 0.7], [5, 0.65]],
-        [[5, 0.65], [8, 0.71]],
+    assert list(zip(points[::2], points[1::2], strict=True)) == [
+        ((0, 0.5), (1, 0.4)),
+        ((0, 0.5), (3, 0.7)),
+        ((3, 0.7), (4, 0.65)),
+        ((4, 0.65), (7, 0.71)),
     ]
 
 
-def test_scores_far_worse_than_most_are_at_the_edge(oracle: Any) -> None:
-    oracle.trials["1"].score = -5.0
-    axes = plot_population(oracle).axes[0]
-    bottom, top = axes.get_ylim()
-    assert 0.45 < bottom < 0.5
-    assert 0.72 < top < 0.75
-    assert dots(axes)["far worse"] == [(2, pytest.approx(bottom))]
+def test_a_record_knows_no_population(searched: tuple[Any, Path]) -> None:
+    shown = dots(panel(plot_population(searched[1])))
+    assert "in the population" not in shown
+    assert len(shown["a trial"]) == 7
+    names = {trace.name for trace in plot_population(searched[1], backend="plotly").data}
+    assert names == {"from parent to child", "a trial", "best so far"}
+    assert "Descent" in [shown.title for shown in gallery(read(searched[1]))]
 
 
-def test_no_scores(oracle: Any) -> None:
-    for trial in oracle.trials.values():
-        trial.score = None
+def test_no_scores(tmp_path: Path) -> None:
+    oracle = architecture_oracle(tmp_path)
+    oracle.create_trial("worker")
     with pytest.raises(ValueError, match="no trial has a score yet"):
-        plot_population(oracle)
+        plot_population(tmp_path / "project")
+    oracle.finish()

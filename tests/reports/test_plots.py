@@ -19,7 +19,6 @@ from kt_ext import plots
 from kt_ext.core.lineage import schedule
 from kt_ext.plots.picture import BEST, DOT, ORANGE, RED, Points, at_the_edge, joined, shades, staircase, usual_range
 from kt_ext.plots.population import path_to
-from kt_ext.plots.rungs import rung_epochs
 from kt_ext.reports.record import read
 from reports.played import (
     Clock,
@@ -148,7 +147,7 @@ def test_rungs(projects):
     record = read(projects["asha_promotion"])
     figure = plots.plot_rungs(record, backend="plotly")
     found = traces(figure)
-    assert rung_epochs(record) == (1, 3, 9)
+    assert record.rung_epochs == (1, 3, 9)
     for name, told in (
         ("went on", lambda t, rung: t.epochs[-1] > rung),
         ("paused there", lambda t, rung: t.epochs[-1] == rung),
@@ -175,7 +174,7 @@ def test_rungs(projects):
 
 def test_rungs_of_the_stopping_variant_and_of_a_search_cut_short(projects):
     assert {"went on", "stopped", "trained to the end"} <= dots(plots.plot_rungs(projects["asha_stopping"])).keys()
-    assert rung_epochs(read(projects["pasha"])) == (1, 3, 9)
+    assert read(projects["pasha"]).rung_epochs == (1, 3, 9)
     with pytest.raises(ValueError, match="FIFO compares no trials at rungs; use plot_intermediate_values"):
         plots.plot_rungs(projects["failing"])
     assert plots.plot_rungs(projects["asha_cut_short"]).axes[0].get_xlabel() == "epochs"
