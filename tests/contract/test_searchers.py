@@ -77,6 +77,7 @@ def test_proposals_are_valid(row, seed):
     assert len(history) >= 1
 
 
+@pytest.mark.slow
 @every_searcher
 def test_many_proposals(row):
     proposals, _ = propose(row, MIXED, row.many)
@@ -106,6 +107,7 @@ def test_a_finite_space_is_exhausted_exactly(row, seed):
         row.make(seed).propose(history, SMALL, EventRandom(seed).at(99))
 
 
+@pytest.mark.slow
 @every_searcher
 def test_a_rare_configuration_is_found(row):
     """Half of the draws give model a; each of the many others is rare, and the last one is found all the same."""

@@ -77,6 +77,7 @@ def unbroken(server: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.param("between-snapshot-and-oracle-json", 0, marks=SLOW),
     ],
 )
+@pytest.mark.slow
 def test_a_killed_population_goes_on_as_if_nothing_had_happened(
     server: SearchServer, unbroken: Path, tmp_path: Path, point: str, trained_twice: int
 ) -> None:
