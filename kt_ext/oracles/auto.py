@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras_tuner
@@ -18,7 +19,7 @@ FACTOR = 3
 
 
 class AutoOracle(SchedulerOracle):
-    """Chooses the scheduler and the searcher itself; what it does is written down in README.md, "Which tuner when".
+    """Chooses the scheduler and the searcher itself; what it does is written down in docs/which_tuner.md.
 
     Args:
         objective: as in Keras Tuner.
@@ -69,3 +70,4 @@ class AutoOracle(SchedulerOracle):
             seed=seed,
             **kwargs,
         )
+        self.budget = dataclasses.replace(self.budget, argument="budget")

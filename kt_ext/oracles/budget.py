@@ -15,14 +15,14 @@ class Budget:
         max_seconds: wall-clock seconds; a running trial ends at its next report.
         target: the objective's value that is good enough, in the objective's own units.
         maximise: the objective's direction.
-        unit: what the user knows epochs as, in the plural.
+        argument: by which name the user gave ``max_total_epochs``.
     """
 
     max_total_epochs: int | None = None
     max_seconds: float | None = None
     target: float | None = None
     maximise: bool = False
-    unit: str = "epochs"
+    argument: str = "max_total_epochs"
 
     def __post_init__(self) -> None:
         if self.max_total_epochs is not None and (
@@ -52,7 +52,7 @@ class Budget:
             best: minimised objective of the best trial so far, ``inf`` without one.
         """
         if self.max_total_epochs is not None and epochs + in_flight >= self.max_total_epochs:
-            return f"max_total_{self.unit}={self.max_total_epochs} reached"
+            return f"{self.argument}={self.max_total_epochs} reached"
         if self.max_seconds is not None and seconds >= self.max_seconds:
             return f"max_seconds={self.max_seconds:g} reached"
         if self.target is not None and best <= (-self.target if self.maximise else self.target):

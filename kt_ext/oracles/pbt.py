@@ -70,8 +70,8 @@ class PB2Oracle(PBTOracle):
     """Population based bandits (Parker-Holder et al., 2020): a Gaussian process proposes the values to go on with.
 
     Args:
-        objective, population_size, max_epochs, perturbation_interval, burn_in, quantile_fraction, exploit, synchronous,
-            searcher: as in ``PBTOracle``.
+        objective, population_size, max_epochs, perturbation_interval, burn_in: as in ``PBTOracle``.
+        quantile_fraction, exploit, synchronous, searcher: as there.
         mutable: see ``kt_ext.schedulers.PB2Explorer``.
         **kwargs: the other arguments of ``SchedulerOracle``.
 

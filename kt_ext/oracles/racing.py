@@ -89,7 +89,7 @@ class RacingOracle(SchedulerOracle):
         if searcher == "elites":
             searcher = EliteSearcher(scheduler.trials_per_race, scheduler.min_survivors)
         super().__init__(scheduler, searcher, objective, max_total_epochs=max_total_instances, **kwargs)
-        self.budget = dataclasses.replace(self.budget, unit="instances")
+        self.budget = dataclasses.replace(self.budget, argument="max_total_instances")
 
     def best_of(self, number: int) -> tuple[float, int]:
         """The minimised mean over the trial's instances, and its best instance; (inf, 0) before the first."""

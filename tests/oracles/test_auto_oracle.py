@@ -49,7 +49,7 @@ def test_the_whole_budget_is_spent_and_no_more(max_epochs, budget, count):
     workers = Workers(oracle, by_values, count).run()
     assert len(workers.reports) == oracle.search.history.total_epochs == budget
     if max_epochs > 1:
-        assert oracle.stop_reason == f"max_total_epochs={budget} reached"
+        assert oracle.stop_reason == f"budget={budget} reached"
 
 
 def test_trials_that_diverge_at_once_leave_room_for_others():
@@ -77,7 +77,7 @@ def test_a_larger_budget_goes_on(tmp_path):
     Workers(second, by_values).run()
     assert second.search.history.total_epochs == 50
     assert decisions(tmp_path / "project")[: len(known)] == known
-    assert second.stop_reason == "max_total_epochs=50 reached"
+    assert second.stop_reason == "budget=50 reached"
 
 
 @pytest.mark.parametrize("name", ["max_epochs", "max_trials", "budget"])

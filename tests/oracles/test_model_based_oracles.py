@@ -94,10 +94,11 @@ def test_a_whole_search(make, count, wire):
 @pytest.mark.parametrize("epochs", [1, 5, 18])
 def test_the_budget_is_never_exceeded(make, request, epochs, count):
     is_auto = request.node.callspec.params["make"] == "auto"
-    oracle = make(**{"budget" if is_auto else "max_total_epochs": epochs})
+    limit = "budget" if is_auto else "max_total_epochs"
+    oracle = make(**{limit: epochs})
     workers = Workers(oracle, by_values, count).run()
     assert oracle.search.history.total_epochs == len(workers.reports) == epochs
-    assert oracle.stop_reason == f"max_total_epochs={epochs} reached"
+    assert oracle.stop_reason == f"{limit}={epochs} reached"
 
 
 @pytest.mark.parametrize("snapshot", [False, True])

@@ -61,7 +61,7 @@ def test_a_whole_search(searched):
     epochs = {trial_id: len(epochs_of(tuner, trial_id)["val_loss"]) for trial_id in oracle.trials}
     assert sum(epochs.values()) == oracle.search.history.total_epochs
     if "budget" in case.arguments:
-        assert oracle.stop_reason == "max_total_epochs=24 reached"
+        assert oracle.stop_reason == "budget=24 reached"
         assert sum(epochs.values()) == 24
     else:
         assert oracle.stop_reason == f"all {oracle.max_trials} trials are done (max_trials={oracle.max_trials})"
@@ -96,7 +96,7 @@ def test_broken_off_and_gone_on_with_by_another_tuner(searched, tmp_path):
     case, unbroken = searched
     limit = "budget" if "budget" in case.arguments else "max_total_epochs"
     first = search(tuner_of(case, tmp_path, **{limit: case.broken_off}))
-    assert first.oracle.stop_reason == f"max_total_epochs={case.broken_off} reached"
+    assert first.oracle.stop_reason == f"{limit}={case.broken_off} reached"
     known, values = all_epochs(first), values_of(first)
     assert sum(len(metrics["val_loss"]) for metrics in known.values()) == case.broken_off
 
