@@ -44,7 +44,7 @@ def op(name: str, spatial: bool = True) -> Callable[[Callable[..., str]], Op]:
     """Make a function an operation, known by ``name`` from then on.
 
     The function lays layers by the methods of ``Draft`` and returns the last one. It takes ``net``, ``x`` and those it
-    needs of ``filters``, ``stride``, ``activation`` and ``first`` (see ``Op``)::
+    needs of ``filters``, ``stride``, ``activation`` and ``first`` (see ``Op``):
 
         @kt_ext.nas.op("leaky3x3")
         def leaky(net, x, filters, stride):

@@ -90,7 +90,7 @@ def _arrays(strategy: Controller) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def searched() -> tuple[Controller, History]:
     """A search of 25 trials by batches of 10."""
-    strategy = Controller(units=16)
+    strategy = Controller(units=16, batch=10)
     return strategy, _search(strategy, FLAT, 25)
 
 
@@ -103,7 +103,7 @@ def test_it_is_made_by_name() -> None:
 def test_a_restart_learns_the_same_and_goes_on_the_same(searched: tuple[Controller, History]) -> None:
     strategy, history = searched
     restored, whole = _copy(history), _copy(history)
-    fresh = Controller(units=16)
+    fresh = Controller(units=16, batch=10)
     records = Records(FLAT, 1000).follow(restored)
     fresh.choose(records, np.random.default_rng(0))
     for one, other in zip(_arrays(strategy), _arrays(fresh), strict=True):
@@ -126,7 +126,7 @@ def test_a_state_saves_the_learning_and_changes_nothing(searched: tuple[Controll
     records = Records(FLAT, 1000).follow(history)
     expected = strategy.choose(records, np.random.default_rng(1))
     state = json.loads(json.dumps(strategy.state()))
-    resumed = Controller(units=16)
+    resumed = Controller(units=16, batch=10)
     resumed.load_state(state)
     assert resumed.choose(records, np.random.default_rng(1)) == expected
     for one, other in zip(_arrays(strategy), _arrays(resumed), strict=True):
@@ -137,16 +137,16 @@ def test_a_state_saves_the_learning_and_changes_nothing(searched: tuple[Controll
     bias = np.zeros(head_bias[1], head_bias[0])
     bias[:, 3] = 50
     head_bias[2] = base64.b64encode(bias.tobytes()).decode()
-    misled = Controller(units=16)
+    misled = Controller(units=16, batch=10)
     misled.load_state(state)
     assert set(misled.choose(records, np.random.default_rng(1)).arch.values.values()) == {"d"}
 
 
 def test_a_state_of_other_trials_is_not_used(searched: tuple[Controller, History]) -> None:
-    few = _search(Controller(units=16), FLAT, 3)  # too few to learn from
+    few = _search(Controller(units=16, batch=10), FLAT, 3)  # too few to learn from
     records = Records(FLAT, 1000).follow(few)
-    expected = Controller(units=16).choose(records, np.random.default_rng(1))
-    resumed = Controller(units=16)
+    expected = Controller(units=16, batch=10).choose(records, np.random.default_rng(1))
+    resumed = Controller(units=16, batch=10)
     resumed.load_state({**searched[0].state(), "trials": 3})
     assert resumed.choose(records, np.random.default_rng(1)) == expected
     assert searched[0].choose(Records(FLAT, 1000).follow(searched[1]), np.random.default_rng(1)) != expected

@@ -32,6 +32,15 @@ class ChainSpace(AbstractLayers):
 
     Raises:
         ValueError: an argument is out of its range, an op unknown; the text says what to do.
+
+    Examples:
+        >>> from kt_ext import nas
+        >>> space = ChainSpace(["conv3x3", "sep3x3"], max_depth=2, widths=[8, 16])
+        >>> arch = space.from_text("conv3x3:8 > conv3x3:16")
+        >>> space.params(arch, (8, 8, 1), nas.classifier(10)), space.size
+        (2162, 20)
+        >>> [str(near) for near in space.neighbours(arch)][:2]
+        ['conv3x3:8', 'sep3x3:8 > conv3x3:16']
     """
 
     def __init__(

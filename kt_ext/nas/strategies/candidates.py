@@ -7,6 +7,7 @@ import numpy as np
 from kt_ext.nas.records import Records, Scored
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
 from kt_ext.nas.strategies.lesson import features_of
+from kt_ext.nas.strategies.sizes import share_of
 from kt_ext.nas.strategy import Proposal
 
 #: So many of the best have children among the candidates, each so many, drawn anew whenever so many more were scored.
@@ -15,6 +16,9 @@ BEST, CHILDREN, RENEWAL = 10, 20, 10
 FURTHER = 0.4
 #: Random architectures come in blocks; with each scored trial a new block comes and the oldest leaves.
 BLOCKS, BLOCK = 25, 10
+
+#: By default a fifth of the trials is random at first, so many at most.
+STARTUP_SHARE, STARTUP = 5, 20
 
 _Batch = tuple[list[Architecture], np.ndarray]
 
@@ -62,6 +66,11 @@ class Candidates:
                 child = parent.space.mutate(child, rng)
             archs.append(child)
         return archs, features_of(archs)
+
+
+def startup(given: int | None, max_trials: int) -> int:
+    """How many trials are random before a model is asked."""
+    return share_of(max_trials, STARTUP_SHARE, 2, STARTUP) if given is None else given
 
 
 def most_promising(

@@ -13,12 +13,15 @@ import numpy as np
 from kt_ext.nas.records import Records
 from kt_ext.nas.space import AbstractArchitectureSpace
 from kt_ext.nas.strategies.arrivals import Arrival, arrivals
+from kt_ext.nas.strategies.sizes import share_of
 from kt_ext.nas.strategies.token_policy import TokenPolicy, initial_weights
 from kt_ext.nas.strategies.tokens import Tokens
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 from kt_ext.searchers.copula import normal_scores
 
 ALGORITHMS = ("ppo", "reinforce")
+#: A batch by default is such a share of the trials, and so many at most.
+BATCH_SHARE, BATCH = 10, 10
 
 
 class Controller(AbstractStrategy):
@@ -37,7 +40,7 @@ class Controller(AbstractStrategy):
         algorithm: "ppo" (Schulman et al., 2017) or "reinforce" (Zoph and Le, 2017).
         units: of the LSTM and of the tokens' embedding.
         learning_rate: Adam's.
-        batch: how many trials are learnt from at a time, >= 1.
+        batch: how many trials are learnt from at a time, >= 1; None: a tenth of all, at least 2 and at most 10.
         entropy: weight of the entropy bonus, >= 0, which keeps the controller trying new things.
         baseline_decay: of the moving average, in [0, 1).
         clip: how far PPO lets a token's probability move, in (0, 1).
@@ -53,7 +56,7 @@ class Controller(AbstractStrategy):
         algorithm: str = "ppo",
         units: int = 64,
         learning_rate: float = 0.01,
-        batch: int = 10,
+        batch: int | None = None,
         entropy: float = 0.01,
         baseline_decay: float = 0.8,
         clip: float = 0.2,
@@ -63,7 +66,9 @@ class Controller(AbstractStrategy):
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm={algorithm!r}: must be 'ppo' or 'reinforce'")
         for name, count, least in (("units", units, 1), ("batch", batch, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
-            if (count is not None or name != "epochs") and not (isinstance(count, int) and count >= least):
+            if (count is not None or name not in ("epochs", "batch")) and not (
+                isinstance(count, int) and count >= least
+            ):
                 raise ValueError(f"{name}={count!r}: must be an integer >= {least}")
         if not learning_rate > 0:
             raise ValueError(f"learning_rate={learning_rate}: must be > 0, such as 0.01")
@@ -84,6 +89,7 @@ class Controller(AbstractStrategy):
         self.seed = seed
         self._space: AbstractArchitectureSpace | None = None
         self._network: Any = None  # kt_ext.networks.controller.ControllerNetwork
+        self._batch = 0  # known with the first records
         self._learnt: list[Arrival] = []
         self._baseline: float | None = None
         self._offered: Mapping[str, Any] | None = None
@@ -104,14 +110,16 @@ class Controller(AbstractStrategy):
             self._restart()
         if not self._tokens.counts:
             return
+        default = share_of(records.max_trials, BATCH_SHARE, 2, BATCH)
+        self._batch = default if self.batch is None else self.batch
         arrived = arrivals(records)
         if self._offered is not None and len(arrived) >= self._offered["trials"]:
             self._take(self._offered, arrived)
             self._offered = None
         if arrived[: len(self._learnt)] != self._learnt:
             self._restart()
-        while len(arrived) - len(self._learnt) >= self.batch:
-            self._learn(arrived[: len(self._learnt) + self.batch])
+        while len(arrived) - len(self._learnt) >= self._batch:
+            self._learn(arrived[: len(self._learnt) + self._batch])
 
     def _restart(self) -> None:
         """Begin with what the seed gives."""
@@ -125,10 +133,10 @@ class Controller(AbstractStrategy):
 
     def _learn(self, arrived: Sequence[Arrival]) -> None:
         """One batch: the last of ``arrived``."""
-        rewards = -normal_scores(np.array([one.objective for one in arrived]))[-self.batch :]
+        rewards = -normal_scores(np.array([one.objective for one in arrived]))[-self._batch :]
         mean = float(rewards.mean())
         baseline = mean if self._baseline is None else self._baseline
-        tokens = np.stack([self._tokens.of(one.arch) for one in arrived[-self.batch :]])
+        tokens = np.stack([self._tokens.of(one.arch) for one in arrived[-self._batch :]])
         network = self._made_network()
         network.learn(tokens, rewards - baseline, self.epochs)
         self._baseline = self.baseline_decay * baseline + (1 - self.baseline_decay) * mean
@@ -169,7 +177,15 @@ class Controller(AbstractStrategy):
             self._learnt, self._baseline, self._policy = learnt, state["baseline"], network.policy()
 
     def _fingerprint(self, learnt: Sequence[Arrival]) -> str:
-        settings = (self.algorithm, self.units, self.learning_rate, self.batch, self.entropy, self.baseline_decay)
+        settings = (
+            self.algorithm,
+            self.units,
+            self.learning_rate,
+            self.batch,
+            self._batch,
+            self.entropy,
+            self.baseline_decay,
+        )
         trials = [(one.number, one.objective, one.arch.genes) for one in learnt]
         return hashlib.sha256(repr((settings, self.clip, self.epochs, self.seed, trials)).encode()).hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kt_ext.nas.records import Records, Scored
+from kt_ext.nas.strategies.sizes import share_of
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 
 #: The largest population by default, and how many times it is replaced in a search at least.
@@ -15,7 +16,7 @@ TOURNAMENT_SHARE = 1 / 2
 
 def default_population(max_trials: int) -> int:
     """A fifth of the trials, at least 2 and at most 30."""
-    return max(2, min(LARGEST, max_trials // GENERATIONS))
+    return share_of(max_trials, GENERATIONS, 2, LARGEST)
 
 
 class Evolution(AbstractStrategy):

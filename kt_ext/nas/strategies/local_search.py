@@ -8,10 +8,13 @@ import numpy as np
 
 from kt_ext.nas.records import Records
 from kt_ext.nas.space import AbstractArchitectureSpace, Architecture
+from kt_ext.nas.strategies.sizes import share_of
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 
 #: How near to an exhausted one an architecture is left out: its neighbours were all tried, and none was better.
 BASIN = 1
+#: By default a tenth of the trials is random at first, so many at most.
+STARTUP_SHARE, STARTUP = 10, 10
 
 
 class LocalSearch(AbstractStrategy):
@@ -22,14 +25,15 @@ class LocalSearch(AbstractStrategy):
     for each other: while neighbours are running others are sent out.
 
     Args:
-        n_startup: how many architectures are random at first, at least 1; each may start a climb later.
+        n_startup: how many architectures are random at first, at least 1; each may start a climb later. None: a tenth
+            of all, at most 10.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, n_startup: int = 10) -> None:
-        if n_startup < 1:
+    def __init__(self, n_startup: int | None = None) -> None:
+        if n_startup is not None and n_startup < 1:
             raise ValueError(f"n_startup={n_startup}: must be an integer >= 1; leave it out for the default")
         self.n_startup = n_startup
         # A cache: the neighbours of those that were expanded, by their genes.
@@ -38,7 +42,8 @@ class LocalSearch(AbstractStrategy):
 
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
         """An untried neighbour of the best architecture that is not in an exhausted one's basin; random at first."""
-        scored = records.scored(self.n_startup)
+        default = share_of(records.max_trials, STARTUP_SHARE, 1, STARTUP)
+        scored = records.scored(default if self.n_startup is None else self.n_startup)
         exhausted: list[Architecture] = []
         for place in np.argsort(scored.objectives, kind="stable"):
             centre = scored.records[place].arch

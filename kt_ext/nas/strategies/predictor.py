@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from kt_ext.nas.records import Records, Scored
-from kt_ext.nas.strategies.candidates import Candidates, most_promising
+from kt_ext.nas.strategies.candidates import Candidates, most_promising, startup
 from kt_ext.nas.strategies.lesson import content, lesson
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 from kt_ext.searchers.blas import one_thread
@@ -26,21 +26,22 @@ PRIOR, TERMS = 1.0, 16
 class Predictor(AbstractStrategy):
     """Tries the candidate that is best by a draw from what the ensemble predicts of it.
 
-    The first ``n_startup`` trials are random. The ensemble is fitted anew when trials were reported since, which takes
+    The ensemble is fitted anew when trials were reported since, which takes
     milliseconds.
 
     Args:
         n_models: size of the ensemble, at least 2.
-        n_startup: how many trials that can be compared there must be before it is asked, at least 2.
+        n_startup: how many trials that can be compared there must be before it is asked, at least 2; those before are
+            random. None: a fifth of all, at most 20.
         seed: integer >= 0, of the ensemble's weights and of the candidates.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, n_models: int = 5, n_startup: int = 20, seed: int = 0) -> None:
+    def __init__(self, n_models: int = 5, n_startup: int | None = None, seed: int = 0) -> None:
         for name, value in (("n_models", n_models), ("n_startup", n_startup)):
-            if value < 2:
+            if value is not None and value < 2:
                 raise ValueError(f"{name}={value}: must be an integer >= 2; leave it out for the default")
         self.n_models = n_models
         self.n_startup = n_startup
@@ -50,7 +51,7 @@ class Predictor(AbstractStrategy):
 
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
         """The most promising untried candidate; random at first."""
-        scored = records.scored(self.n_startup)
+        scored = records.scored(startup(self.n_startup, records.max_trials))
         if not len(scored):
             return Proposal(records.space.random(rng))
         archs, features = self._candidates.given(records, scored)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kt_ext.nas.records import Records, Scored
-from kt_ext.nas.strategies.candidates import Candidates, most_promising
+from kt_ext.nas.strategies.candidates import Candidates, most_promising, startup
 from kt_ext.nas.strategies.lesson import content, features_of, lesson
 from kt_ext.nas.strategy import AbstractStrategy, Proposal
 from kt_ext.searchers.acquisition import log_expected_improvement
@@ -25,15 +25,15 @@ class Bayesian(AbstractStrategy):
     al., 2010), so that many workers are sent to different places.
 
     Args:
-        n_startup: how many trials are random at first, at least 2.
+        n_startup: how many trials are random at first, at least 2; None: a fifth of all, at most 20.
         seed: integer >= 0, of the candidates.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, n_startup: int = 20, seed: int = 0) -> None:
-        if n_startup < 2:
+    def __init__(self, n_startup: int | None = None, seed: int = 0) -> None:
+        if n_startup is not None and n_startup < 2:
             raise ValueError(f"n_startup={n_startup}: must be an integer >= 2; leave it out for the default")
         self.n_startup = n_startup
         self._candidates = Candidates(seed)
@@ -41,7 +41,7 @@ class Bayesian(AbstractStrategy):
 
     def choose(self, records: Records, rng: np.random.Generator) -> Proposal:
         """The most promising untried candidate; random at first."""
-        scored = records.scored(self.n_startup)
+        scored = records.scored(startup(self.n_startup, records.max_trials))
         if not len(scored):
             return Proposal(records.space.random(rng))
         archs, features = self._candidates.given(records, scored)
@@ -62,7 +62,7 @@ class Bayesian(AbstractStrategy):
 
     def _fitted(self, records: Records, scored: Scored) -> Kernel:
         """The kernel of the first so many trials: a function of the trials, not of earlier calls."""
-        size = self.n_startup
+        size = startup(self.n_startup, records.max_trials)
         while int(size * REFIT) + 1 <= len(scored):
             size = int(size * REFIT) + 1
         first = Scored(scored.records[:size], scored.objectives[:size])
