@@ -28,7 +28,13 @@ BROUGHT_BY = {
     "grpcio": "keras-tuner",
 }
 # Modules whose distribution has another name.
-DISTRIBUTION = {"grpc": "grpcio", "keras_tuner": "keras-tuner", "sklearn": "scikit-learn", "ml_dtypes": "ml-dtypes"}
+DISTRIBUTION = {
+    "IPython": "ipython",
+    "grpc": "grpcio",
+    "keras_tuner": "keras-tuner",
+    "sklearn": "scikit-learn",
+    "ml_dtypes": "ml-dtypes",
+}
 
 
 def setup_cfg() -> RawConfigParser:

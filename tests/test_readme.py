@@ -1,4 +1,4 @@
-"""The README is run: its Python blocks in order in one process, its commands against the Makefile, its example."""
+"""README.md and docs/*.md are run: Python blocks in order, a process for each page; commands, the example."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+import docs_pages
 from imports import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+README = docs_pages.read(ROOT / "README.md")
+# index.md has README.md's own blocks.
+RUN = [name for name in docs_pages.pages() if name != "index" and docs_pages.blocks(docs_pages.page(name), "python")]
 
 
 def code_of(language: str) -> list[str]:
-    return [code for each, code in BLOCKS if each == language]
+    return docs_pages.blocks(README, language)
 
 
 def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
@@ -45,12 +47,32 @@ def test_the_python_blocks_run_in_order(tmp_path: Path) -> None:
     assert list(tmp_path.glob("runs/*/journal.jsonl"))
 
 
+@pytest.fixture(scope="module")
+def run_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which every page was run, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("pages")
+    command = [sys.executable, str(ROOT / "tests" / "docs_pages.py"), str(folder), *RUN]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # One thread, as long as pages are forked from it.
+    environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", RUN)
+def test_a_page_runs(name: str, run_pages: Path) -> None:
+    assert (run_pages / name / "done").exists(), (run_pages / name / "log.txt").read_text(encoding="utf-8")
+
+
 def test_the_make_commands_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = {
-        target for code in code_of("console") for target in re.findall(r"^make ([\w-]+)", code, flags=re.MULTILINE)
-    }
-    assert named >= {"demo", "test"}
+    texts = [README, *map(docs_pages.page, docs_pages.pages())]
+    commands = "\n".join(code for text in texts for code in docs_pages.blocks(text, "console"))
+    named = set(re.findall(r"^make ([\w-]+)", commands, flags=re.MULTILINE))
+    assert named >= {"demo", "test", "docs", "tfx"}
     assert named <= targets
 
 
@@ -70,7 +92,14 @@ def test_the_example_prints_the_table_of_rungs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"`((?:kt_ext|tests|examples|benchmarks)/[\w./]+\.py)`", README)))
+    "path",
+    sorted(
+        {
+            path
+            for text in [README, *map(docs_pages.page, docs_pages.pages())]
+            for path in re.findall(r"`((?:kt_ext|tests|examples|benchmarks|notebooks)/[\w./]+\.(?:py|ipynb))`", text)
+        }
+    ),
 )
-def test_the_files_that_it_names_exist(path: str) -> None:
+def test_the_files_that_they_name_exist(path: str) -> None:
     assert (ROOT / path).is_file()

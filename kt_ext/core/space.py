@@ -57,6 +57,15 @@ class Space:
 
     Raises:
         ValueError: a condition names an unknown parent, or conditions form a cycle.
+
+    Examples:
+        >>> rate = Parameter("rate", Float(1e-4, 1e-1, scale="log"))
+        >>> momentum = Parameter("momentum", Float(0.5, 0.99), (Condition("optimizer", ("sgd",)),))
+        >>> space = Space([Parameter("optimizer", Choice(("sgd", "adam"))), rate, momentum])
+        >>> [parameter.name for parameter in space.active({"optimizer": "adam"})]
+        ['optimizer', 'rate']
+        >>> space.sample(np.random.default_rng(0))["optimizer"]
+        'adam'
     """
 
     parameters: tuple[Parameter, ...]

@@ -36,11 +36,13 @@ def to_optuna_study(
 
     Args:
         source: a project directory, a tuner, or a ``SearchRecord``; the search may be running.
-        storage: where the study is written, e.g. ``"sqlite:///study.db"`` for ``optuna-dashboard sqlite:///study.db``;
-            None: into memory.
+        storage: where the study is written, e.g. ``"sqlite:///study.db"``, which the command ``optuna-dashboard
+            sqlite:///study.db`` (``pip install optuna-dashboard``) then shows at http://127.0.0.1:8080; None: into
+            memory.
         study_name: its name there; None: that of the project's directory.
         pruned: whether trials that were paused or stopped early are PRUNED, as Optuna calls them, and so no part of its
-            best trial, importances and most of its pictures. False: they are COMPLETE with the score that they have.
+            best trial, importances and most of its pictures. False: they are COMPLETE with the score that they have,
+            as one wants to see the importances of a search that stops most trials early.
             Otherwise trials are COMPLETE, FAIL (without a finite score too) or RUNNING (queued ones too).
 
     Raises:

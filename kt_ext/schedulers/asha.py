@@ -43,6 +43,15 @@ class ASHA(AbstractHalving):
 
     Raises:
         ValueError: an argument is out of range.
+
+    Examples:
+        Nine trials, of which the fifth is the best and its neighbours come next; trial to epochs:
+
+        >>> from kt_ext.core.simulate import simulate
+        >>> simulate(ASHA(max_epochs=9, max_trials=9), lambda trial, epoch: abs(trial - 4), workers=1).epochs
+        {0: 1, 1: 1, 2: 3, 3: 3, 4: 9, 5: 3, 6: 1, 7: 1, 8: 1}
+        >>> ASHA(max_epochs=27).rung_epochs, ASHA(max_epochs=27).max_trials
+        ((1, 3, 9, 27), 81)
     """
 
     def __init__(

@@ -49,6 +49,12 @@ class Hyperband(AbstractHalving):
 
     Raises:
         ValueError: an argument is out of range.
+
+    Examples:
+        Brackets of (trials, epochs) at each rung:
+
+        >>> Hyperband(max_epochs=9).table
+        (((9, 1), (3, 3), (1, 9)), ((5, 3), (1, 9)), ((3, 9),))
     """
 
     def __init__(

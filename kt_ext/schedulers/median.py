@@ -31,6 +31,15 @@ class MedianRule(StoppingRule):
 
     Raises:
         ValueError, TypeError: an argument is out of range.
+
+    Examples:
+        Six trials, each worse than the one before; the fourth is the first that has three others beside it:
+
+        >>> from kt_ext.core.simulate import simulate
+        >>> from kt_ext.schedulers import FIFO
+        >>> rule = MedianRule(FIFO(max_trials=6, max_epochs=10), min_trials=3)
+        >>> simulate(rule, lambda trial, epoch: trial + 1 / epoch, workers=1).epochs
+        {0: 10, 1: 10, 2: 10, 3: 1, 4: 1, 5: 1}
     """
 
     def __init__(

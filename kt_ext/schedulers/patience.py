@@ -21,6 +21,15 @@ class Patience(StoppingRule):
 
     Raises:
         ValueError, TypeError: an argument is out of range.
+
+    Examples:
+        Trial 1 stops improving after its fifth epoch:
+
+        >>> from kt_ext.core.simulate import simulate
+        >>> from kt_ext.schedulers import FIFO
+        >>> curves = lambda trial, epoch: max(1 / epoch, 0.2 * trial)
+        >>> simulate(Patience(FIFO(max_trials=2, max_epochs=20), patience=3), curves, workers=1).epochs
+        {0: 20, 1: 8}
     """
 
     def __init__(self, scheduler: AbstractScheduler, patience: int = 10, min_delta: float = 0.0) -> None:

@@ -52,6 +52,13 @@ class PBT(AbstractScheduler):
 
     Raises:
         ValueError, TypeError: an argument is out of range.
+
+    Examples:
+        Every member trains to the end, whoever took over whose state:
+
+        >>> from kt_ext.core.simulate import simulate
+        >>> simulate(PBT(population_size=4, max_epochs=4), lambda trial, epoch: trial, workers=2).epochs
+        {0: 4, 1: 4, 2: 4, 3: 4}
     """
 
     repeats = True

@@ -35,7 +35,7 @@ class Attached:
 def attach(model: Any, schedule: Schedule | None, per: str = "batch") -> None:
     """Have ``kt_ext.TuningCallback``, and so every tuner, train ``model`` with this schedule; None takes it away.
 
-    It is called in ``build(hp)``, after ``compile``, and its numbers may be hyperparameters::
+    It is called in ``build(hp)``, after ``compile``, and its numbers may be hyperparameters:
 
         kt_ext.schedules.attach(model, kt_ext.schedules.CosineDecay(hp.Int("decay_steps", 1000, 5000)))
 

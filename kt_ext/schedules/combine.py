@@ -17,6 +17,11 @@ class Warmup(AbstractSchedule):
 
     Raises:
         ValueError: ``steps`` is not positive, ``start`` is negative, or ``then`` is no schedule.
+
+    Examples:
+        >>> from kt_ext.schedules import StepDecay
+        >>> [Warmup(2, then=StepDecay(2, 0.5))(step) for step in range(7)]
+        [0.0, 0.5, 1.0, 1.0, 0.5, 0.5, 0.25]
     """
 
     steps: float

@@ -13,6 +13,10 @@ class CosineDecay(AbstractSchedule):
     """From 1 to ``end`` along half a cosine, and ``end`` after ``steps``, as Keras (its ``alpha``) and Optax have it.
 
     Raises ValueError if ``steps`` is not positive or ``end`` is negative.
+
+    Examples:
+        >>> [round(CosineDecay(4)(step), 3) for step in range(6)]
+        [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
 
     steps: float

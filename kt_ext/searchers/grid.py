@@ -21,6 +21,18 @@ class GridSearcher(AbstractSearcher):
     Args:
         points: how many values stand for a number without a step: the centres of so many equal parts of its scale, as
             in Keras Tuner. An integer with no more values than that, or on a linear scale, takes them all.
+
+    Examples:
+        >>> from kt_ext.core.space import Condition
+        >>> history, rng = History(), np.random.default_rng(0)
+        >>> units = Parameter("units", Choice((16, 32)), (Condition("layers", (2,)),))  # there with two layers
+        >>> space, searcher = Space([Parameter("layers", Int(1, 2)), units]), GridSearcher()
+        >>> for trial in range(space.size):
+        ...     history.start(trial, searcher.propose(history, space, rng))
+        ...     print(dict(history.values(trial)))
+        {'layers': 1}
+        {'layers': 2, 'units': 16}
+        {'layers': 2, 'units': 32}
     """
 
     def __init__(self, points: int = 10) -> None:

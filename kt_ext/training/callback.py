@@ -52,7 +52,7 @@ class EpochOutOfOrder(ValueError):
 class TuningCallback(keras.callbacks.Callback):
     """Watches one training: stops it early, keeps its best weights, saves a checkpoint after each epoch.
 
-    A tuner adds it to every trial by itself and gives it ``report``. It works alone, too::
+    A tuner adds it to every trial by itself and gives it ``report``. It works alone, too:
 
         callback = kt_ext.TuningCallback("val_loss", patience=5, min_delta=1e-3, restore_best=True, directory="run")
         done = callback.restore(model)          # 0 the first time; after a crash, the epochs that are safe on disk

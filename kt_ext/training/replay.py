@@ -18,7 +18,7 @@ from kt_ext.training.state import get_state, set_state
 
 
 class ScheduleReplay(keras.callbacks.Callback):
-    """Changes a model's hyperparameters while it trains, as they changed on the way to the winner of a search::
+    """Changes a model's hyperparameters while it trains, as they changed on the way to the winner of a search:
 
         schedule = tuner.best_schedule()
         keras.utils.set_random_seed(schedule.seed)        # the winner's initial weights

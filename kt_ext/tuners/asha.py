@@ -14,7 +14,7 @@ from kt_ext.tuners.base import SegmentTuner, split_arguments
 class ASHATuner(SegmentTuner):
     """Trains many models a little and the best of them longer (Li et al., 2018), one trial or many at a time.
 
-    Use it where you used ``keras_tuner.Hyperband``::
+    Use it where you used ``keras_tuner.Hyperband``:
 
         tuner = kt_ext.ASHATuner(build, objective="val_accuracy", max_epochs=27, directory="runs")
         tuner.search(x, y, validation_data=(xv, yv), batch_size=64)

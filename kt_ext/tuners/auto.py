@@ -11,13 +11,13 @@ from kt_ext.tuners.base import SegmentTuner, split_arguments
 
 
 class AutoTuner(SegmentTuner):
-    """Chooses by itself who trains how long and with which values::
+    """Chooses by itself who trains how long and with which values:
 
         tuner = kt_ext.AutoTuner(build, objective="val_accuracy", max_epochs=30, budget=600, directory="runs")
         tuner.search(x, y, validation_data=(xv, yv), batch_size=64)
         model = tuner.get_best_models()[0]
 
-    What it chooses, and the measurements that it rests on, stand in README.md, "Which tuner when".
+    What it chooses, and the measurements that it rests on, stand in docs/which_tuner.md and docs/figures.md.
 
     Args:
         hypermodel: as in Keras Tuner: a ``HyperModel`` or a function from ``hp`` to a compiled model.

@@ -45,7 +45,7 @@ class Mutable:
 def mutable(value: T) -> T:
     """Mark a hyperparameter as one that may change in mid-training; if any is marked, the others do not change.
 
-    Used in ``build(hp)``, around the call that makes the value::
+    Used in ``build(hp)``, around the call that makes the value:
 
         rate = kt_ext.mutable(hp.Float("dropout", 0.0, 0.5))
 

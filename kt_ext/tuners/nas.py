@@ -29,7 +29,7 @@ from kt_ext.tuners.screening import ZeroCostScreen
 class NASTuner(SegmentTuner):
     """Searches for a network's architecture, and for its other hyperparameters beside.
 
-    ::
+    For example:
 
         space = kt_ext.nas.ChainSpace(ops=["conv3x3", "sep3x3"], max_depth=6, widths=[16, 32, 64])
         model = space.hypermodel(input_shape=(32, 32, 3), head=kt_ext.nas.classifier(10))

@@ -55,7 +55,7 @@ class PopulationTuner(SegmentTuner):
 class PBTTuner(PopulationTuner):
     """Trains a population of models at once; the worst take over the best's weights and values, changed a little.
 
-    Weights, the optimizer's state and hyperparameters are copied in mid-training (Jaderberg et al., 2017)::
+    Weights, the optimizer's state and hyperparameters are copied in mid-training (Jaderberg et al., 2017):
 
         tuner = kt_ext.PBTTuner(build, objective="val_accuracy", population_size=8, max_epochs=40, directory="runs")
         tuner.search(x, y, validation_data=(xv, yv), batch_size=64)
@@ -136,8 +136,8 @@ class PB2Tuner(PopulationTuner):
     booleans and unordered choices.
 
     Args:
-        hypermodel, objective, population_size, max_epochs, perturbation_interval, burn_in, quantile_fraction, exploit,
-            mutable, synchronous, searcher, **kwargs: as in ``PBTTuner``.
+        hypermodel, objective, population_size, max_epochs, perturbation_interval, burn_in: as in ``PBTTuner``.
+        quantile_fraction, exploit, mutable, synchronous, searcher, **kwargs: as there.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

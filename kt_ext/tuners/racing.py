@@ -18,7 +18,7 @@ class RacingTuner(SegmentTuner):
     """Trains configurations with several seeds, or on several folds, and drops those that are statistically worse.
 
     Iterated racing (López-Ibáñez et al., 2016): where one training says little, because it depends on the seed or on
-    which samples validate it, configurations are compared on the same instances, one after the other::
+    which samples validate it, configurations are compared on the same instances, one after the other:
 
         tuner = kt_ext.RacingTuner(build, objective="val_accuracy", epochs=10, instances="folds", max_instances=10)
         tuner.search(x, y, batch_size=64)
