@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"core", "schedulers", "nas"},
     "plots": {"reports"} | PURE,
     "tuners": {"reports", "execution", "oracles", "training", "networks"} | PURE,
-    "integrations": {"tuners", "reports", "plots", "oracles", "training"} | PURE,
+    "integrations": {"tuners", "reports", "plots", "execution", "oracles", "training"} | PURE,
     "commands": {"plots", "reports", "core"},
     "__main__": {"execution", "commands"},
 }

@@ -6,6 +6,7 @@ Both read the examples that CsvExampleGen made of ``pipeline.py``'s table: thirt
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,10 @@ def tuner_fn(fn_args: Any) -> Any:
         population_size=config.get("population_size", 4),
         max_epochs=config.get("max_epochs", 6),
         seed=0,
-        executor="serial",
+        # The Google Cloud executor makes this process the chief or a worker, by Keras Tuner's variables.
+        executor="auto" if "KERASTUNER_ORACLE_IP" in os.environ else "serial",
         directory=config.get("directory", fn_args.working_dir),
+        checkpoint_directory=config.get("checkpoint_directory"),
         project_name="population",
     )
     return tuner_fn_result(tuner, fit_arguments(fn_args))

@@ -25,7 +25,9 @@ line that makes the tuner differs from one kt_ext tuner to the next::
   give a new one: a finished search ends at once with the values that it found.
 - With the Google Cloud executor the ``working_dir`` of each machine is its own, but workers of a population take over
   each other's checkpoints: name a directory or a ``checkpoint_directory="gs://..."`` that all of them reach, and leave
-  out ``executor="serial"``: the executor sets Keras Tuner's variables for chief and workers.
+  out ``executor="serial"``: the executor sets Keras Tuner's variables for chief and workers. Its chief serves at
+  0.0.0.0, for which every machine needs credentials: a copy of what ``python -m kt_ext credentials DIR`` makes, and
+  ``os.environ["KT_EXT_CREDENTIALS"] = DIR`` in the image or first of all in ``tuner_fn``.
 - What PBT finds is a schedule. It rides in the best hyperparameters, and the Trainer's ``run_fn`` follows it::
 
       hp = keras_tuner.HyperParameters.from_config(fn_args.hyperparameters)
@@ -37,10 +39,13 @@ line that makes the tuner differs from one kt_ext tuner to the next::
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras_tuner
+
+from kt_ext.execution.credentials import check_bind, from_environment
 
 TAKEN = ("trial_id", "score")
 INFINITE = -1  # what tf.data calls the cardinality of a dataset that repeats for ever
@@ -68,7 +73,8 @@ def tuner_fn_result(tuner: Any, fit_kwargs: Mapping[str, Any]) -> Any:
     Raises:
         TypeError: ``fit_kwargs`` is no mapping from names, or a hyperparameter cannot be written as JSON.
         ValueError: ``max_trials`` is no number, a hyperparameter has a name that TFX needs, the tuner was not given a
-            directory, or an epoch would never end.
+            directory, an epoch would never end, or machines of the Google Cloud executor have no credentials.
+        FileNotFoundError, PermissionError: there, of the credentials in KT_EXT_CREDENTIALS.
     """
     max_trials = tuner.oracle.max_trials
     if isinstance(max_trials, bool) or not isinstance(max_trials, int):
@@ -85,6 +91,7 @@ def tuner_fn_result(tuner: Any, fit_kwargs: Mapping[str, Any]) -> Any:
             "resumed, one that lasts, by Tuner(custom_config={'directory': ...}) and fn_args.custom_config"
         )
     _check_fit_arguments(fit_kwargs)
+    _check_cloud()
     try:
         from tfx.components.tuner.component import TunerFnResult as kind
     except ModuleNotFoundError as error:
@@ -109,6 +116,12 @@ def _check_space(space: keras_tuner.HyperParameters) -> None:
                 f"hyperparameter {entry.name!r}: {error}, and TFX writes hyperparameters as JSON; use bool, int, float "
                 "or str, e.g. float(value) in place of a numpy number"
             ) from error
+
+
+def _check_cloud() -> None:
+    """The chief of the Google Cloud executor is a fork that serves at 0.0.0.0: nobody would see it refuse that."""
+    if "KERASTUNER_ORACLE_IP" in os.environ and os.environ.get("CLUSTER_SPEC"):
+        check_bind("0.0.0.0", from_environment())
 
 
 def _check_fit_arguments(fit_kwargs: Mapping[str, Any]) -> None:

@@ -52,10 +52,13 @@ def plot_population(source: str | os.PathLike[str] | Any, *, backend: Backend = 
         raise ValueError(f"source={str(record.directory)!r}: no trial has a score yet")
     members = population(source.oracle) if hasattr(source, "oracle") else set()
     limits = usual_range(list(scores.values()), record.maximise)
-    children = [t for t in record.trials if t.number in scores and t.parent in scores]
+    pieces = [
+        ([parent, trial.number], [scores[parent], scores[trial.number]])
+        for trial in record.trials
+        if (parent := trial.parent) is not None and parent in scores and trial.number in scores
+    ]
     marks: list[Mark] = []
-    if children:
-        pieces = [([t.parent, t.number], [scores[t.parent], scores[t.number]]) for t in children]
+    if pieces:
         marks.append(Line(*joined(pieces), FAINT, 0.8, "from parent to child"))
     scored = [trial for trial in record.trials if trial.number in scores]
     for label, color, chosen in (

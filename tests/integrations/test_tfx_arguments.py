@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import kt_ext
+from kt_ext.execution.credentials import InsecureBind, create
 from kt_ext.integrations.tfx import TunerFnResult, tuner_fn_result
 from kt_ext.schedulers import FIFO
 from tuners.searches import build, data
@@ -84,6 +85,30 @@ def test_an_epoch_that_would_never_end(tmp_path):
 def test_a_worker_leaves_the_space_to_its_chief(tmp_path):
     worker = SimpleNamespace(oracle=SimpleNamespace(max_trials=3), directory=str(tmp_path))  # has no get_space to ask
     assert tuner_fn_result(worker, {}).fit_kwargs == {}
+
+
+@pytest.mark.parametrize("worker_id", ["chief", "tfx-tuner-workerpool0-0", "tfx-tuner-workerpool1-0"])
+def test_machines_of_the_google_cloud_executor_need_credentials(worker_id, tmp_path, monkeypatch):
+    """Before a search in which all but the chief would wait for it: the chief is a fork that dies unseen."""
+    machine = SimpleNamespace(oracle=SimpleNamespace(max_trials=3), directory=str(tmp_path))
+    monkeypatch.setenv("CLUSTER_SPEC", '{"cluster": {"workerpool0": ["10.0.0.1:2222"]}}')
+    assert tuner_fn_result(machine, {}).fit_kwargs == {}  # one machine, where the executor sets no variables
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", worker_id)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "0.0.0.0" if worker_id == "chief" else "10.0.0.1")
+    with pytest.raises(ValueError, match=r"host='0\.0\.0\.0': .* needs credentials.* set KT_EXT_CREDENTIALS=DIR"):
+        tuner_fn_result(machine, {})
+    with monkeypatch.context() as patch:
+        patch.setenv("KT_EXT_INSECURE", "1")
+        with pytest.warns(InsecureBind):
+            tuner_fn_result(machine, {})
+    monkeypatch.setenv("KT_EXT_CREDENTIALS", str(tmp_path / "credentials"))
+    with pytest.raises(FileNotFoundError, match="credentials"):
+        tuner_fn_result(machine, {})
+    create(tmp_path / "credentials")
+    assert tuner_fn_result(machine, {}).fit_kwargs == {}
+    monkeypatch.delenv("KT_EXT_CREDENTIALS")
+    monkeypatch.delenv("CLUSTER_SPEC")  # a cluster of one's own, in which a chief says for itself what it refuses
+    assert tuner_fn_result(machine, {}).fit_kwargs == {}
 
 
 def test_a_broken_installation_of_tfx_is_not_taken_for_none(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import keras
@@ -13,11 +14,13 @@ import pytest
 import kt_ext
 from integrations.tfx_executor import executed
 from kt_ext import nas
+from kt_ext.execution.credentials import create
 from kt_ext.integrations.tfx import tuner_fn_result
 from kt_ext.oracles.hyperparameters import own_values
+from kt_ext.reports.record import read
 from kt_ext.schedulers import FIFO
 from kt_ext.training import live
-from tuners.searches import build, data
+from tuners.searches import build, data, run_python
 
 pytestmark = pytest.mark.tensorflow
 BATCH, STEPS, VALIDATION_STEPS = 50, 4, 2
@@ -130,3 +133,39 @@ def test_a_search_in_a_lasting_directory_goes_on(tmp_path):
     assert len(json.loads(all_three)) == 3
     scores = {row["trial_id"]: row["score"] for row in json.loads(all_three)}
     assert all(scores[row["trial_id"]] <= row["score"] for row in json.loads(few))
+
+
+CLOUD = """
+import sys
+from pathlib import Path
+from integrations.test_tfx_contract import fit_arguments, tuner_of
+from integrations.tfx_executor import primary_machine
+from kt_ext.integrations.tfx import tuner_fn_result
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    make = lambda: tuner_fn_result(tuner_of("pbt", place / "search"), fit_arguments())
+    sys.exit(primary_machine(make, int(sys.argv[2]), "tfx-tuner-workerpool0-0", place))
+"""
+
+
+@pytest.mark.slow
+def test_the_chief_of_the_google_cloud_executor_is_a_fork(tmp_path):
+    create(tmp_path / "credentials")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run_python(
+        CLOUD,
+        str(tmp_path),
+        str(port),
+        KT_EXT_CREDENTIALS=str(tmp_path / "credentials"),
+        CLUSTER_SPEC='{"cluster": {}}',
+    )
+    rows = json.loads((tmp_path / "tuner_results.json").read_text())
+    record = read(tmp_path / "search/untitled_project")
+    assert [row["trial_id"] for row in rows] == [trial.name for trial in record.ranked()]
+    assert [trial.epochs[-1] for trial in record.trials] == [4, 4, 4]
+    assert {stretch.worker for trial in record.trials for stretch in trial.stretches} == {"tfx-tuner-workerpool0-0"}
+    schedule = kt_ext.schedule_from(carried((tmp_path / "best_hyperparameters.txt").read_text()))
+    assert schedule.epochs == 4
