@@ -8,7 +8,8 @@ import keras_tuner
 
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import ASHAOracle
-from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.arguments import split_arguments
+from kt_ext.tuners.base import SegmentTuner
 
 
 class ASHATuner(SegmentTuner):

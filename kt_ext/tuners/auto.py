@@ -7,7 +7,8 @@ from typing import Any
 import keras_tuner
 
 from kt_ext.oracles import AutoOracle
-from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.arguments import split_arguments
+from kt_ext.tuners.base import SegmentTuner
 
 
 class AutoTuner(SegmentTuner):

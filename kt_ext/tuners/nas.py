@@ -19,7 +19,8 @@ from kt_ext.networks.hypermodel import ArchitectureHyperModel
 from kt_ext.oracles.architecture import MAX_EPOCHS, MAX_TRIALS, ArchitectureOracle
 from kt_ext.oracles.constraints import Bound
 from kt_ext.schedulers import FIFO, ExtrapolationRule
-from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.arguments import split_arguments
+from kt_ext.tuners.base import SegmentTuner
 from kt_ext.tuners.final_ranking import FinalRanking
 from kt_ext.tuners.inheritance import inherit_weights
 from kt_ext.tuners.low_fidelity import cheaper, cheaper_data

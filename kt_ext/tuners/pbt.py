@@ -13,7 +13,8 @@ from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import PB2Oracle, PBTOracle
 from kt_ext.oracles.hyperparameters import KEEP, SCHEDULE, own_values, with_values
 from kt_ext.oracles.lineage import Lineage, lineage_rows, schedule_from
-from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.arguments import split_arguments
+from kt_ext.tuners.base import SegmentTuner
 from kt_ext.tuners.replay import with_live_values
 
 

@@ -10,7 +10,8 @@ import keras_tuner
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import RacingOracle
 from kt_ext.training.folds import check_folds
-from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.arguments import split_arguments
+from kt_ext.tuners.base import SegmentTuner
 from kt_ext.tuners.instances import run_instances
 
 

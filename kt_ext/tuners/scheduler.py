@@ -9,7 +9,8 @@ import keras_tuner
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.oracles import SchedulerOracle
-from kt_ext.tuners.base import SegmentTuner, split_arguments
+from kt_ext.tuners.arguments import split_arguments
+from kt_ext.tuners.base import SegmentTuner
 
 
 class SchedulerTuner(SegmentTuner):

@@ -31,8 +31,8 @@ import kt_ext.core.durable
 import kt_ext.core.journal
 import kt_ext.oracles.project
 import kt_ext.training.checkpoints
-import kt_ext.tuners.base
 import kt_ext.tuners.segment
+import kt_ext.tuners.trials
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import INITIAL_EPOCH, TRIAL_ID, own_values
 from kt_ext.tuners.base import SegmentTuner
@@ -253,7 +253,7 @@ POINTS: dict[str, Method] = {
     "between-checkpoint-and-report": lambda arrive: before(SegmentTuner, "report", arrive),
     "journal-line": in_line,
     "between-report-and-end": lambda arrive: before(SegmentTuner, "on_trial_end", arrive),
-    "between-end-and-prune": lambda arrive: before(kt_ext.tuners.base, "prune", arrive),
+    "between-end-and-prune": lambda arrive: before(kt_ext.tuners.trials, "prune", arrive),
     "before-snapshot": lambda arrive: before(kt_ext.oracles.project, "write_snapshot", arrive),
     "snapshot-write": in_snapshot,
     "between-snapshot-and-oracle-json": lambda arrive: before(
