@@ -10,8 +10,9 @@ INSTALLED = $(if $(filter $(VENV)/bin/python,$(PYTHON)),$(VENV)/.installed)
 demo: $(INSTALLED)
 	$(PYTHON) examples/digits_asha.py
 
+# Three at once on two cores: many tests wait for processes, leases, sockets.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 3 --dist loadfile
 
 # A pipeline of TFX, which gets an environment of its own: 3 GB, Python 3.10. Needs uv (pip install uv), which finds the
 # versions that go together in seconds, where pip looks for them for more than a quarter of an hour.

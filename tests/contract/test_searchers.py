@@ -132,6 +132,7 @@ def test_seed_0_is_a_seed(row):
 
 
 @every_searcher
+@pytest.mark.slow
 def test_the_same_in_another_process(row):
     """Hash seeds differ from process to process, and so would the order of a set."""
     (name,) = [name for name, other in SEARCHERS.items() if other is row]

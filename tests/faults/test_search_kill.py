@@ -79,7 +79,7 @@ def copy(directory: Path, to: Path) -> Path:
         pytest.param("between-report-and-end:8", 0, marks=SLOW),
         pytest.param("between-end-and-prune:1", 0, marks=SLOW),
         pytest.param("before-snapshot", 0, marks=SLOW),
-        ("snapshot-write", 0),
+        pytest.param("snapshot-write", 0, marks=SLOW),
         pytest.param("snapshot-write:2", 0, marks=SLOW),  # that at the end of the search
         pytest.param("between-snapshot-and-oracle-json", 0, marks=SLOW),
     ],

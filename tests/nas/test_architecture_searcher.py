@@ -66,6 +66,7 @@ def best_of_sixty(name: str, seed: int) -> float:
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("random", "grid")])
+@pytest.mark.slow
 def test_better_than_random_search(name: str) -> None:
     """Sixty of 1,024 networks, of which the best has 9: by one and more on average."""
     seeds = range(6)

@@ -84,6 +84,7 @@ def test_from_every_line_of_the_journal(tmp_path, changed, late):
 
 
 @pytest.mark.parametrize("kind", ["older", "newer"])
+@pytest.mark.slow
 def test_with_snapshots_from_other_moments(tmp_path, kind):
     unbroken = begun(tmp_path, "unbroken")
     unbroken.changed = {}

@@ -51,7 +51,7 @@ def test_a_hundred_cases(hundred):
     assert conditional
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))])
 def test_masses_sum_to_one_and_draws_follow_them(seed):
     """In a finite space, over all of its configurations and in every branch."""
     rng = np.random.default_rng([seed, 8])

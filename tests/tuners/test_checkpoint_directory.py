@@ -94,6 +94,7 @@ def test_checkpoints_of_another_search_are_neither_used_nor_overwritten(tmp_path
     assert (checkpoints_in("memory://b"), other.oracle.trials) == (there, {})
 
 
+@pytest.mark.slow
 def test_overwrite_removes_the_projects_checkpoints_and_no_others(tmp_path: Path) -> None:
     for name in ("p", "q"):
         searched(asha(checkpoint_directory="memory://b", max_trials=1, **named(tmp_path, name)))

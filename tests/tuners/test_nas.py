@@ -138,6 +138,7 @@ class TestInheritance:
         return kt_ext.NASTuner(hypermodel, objective="val_loss", **settings)
 
     @pytest.mark.tensorflow
+    @pytest.mark.slow
     def test_a_child_by_morphism_begins_as_its_parent(self, tmp_path):
         begun: list[float] = []
 

@@ -91,6 +91,7 @@ def test_pause_in_one_process(case):
         assert (counts.train_steps, counts.test_steps) == (ONE_TRAIN_TRACE, 1)
 
 
+@pytest.mark.slow
 def test_another_tuner_goes_on(case, request):
     if request.node.callspec.params["case"] not in ("constant", "ReduceLROnPlateau"):
         pytest.skip("the learning rate alone is in the checkpoint either way; test_another_process_goes_on has all")

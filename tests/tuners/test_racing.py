@@ -244,6 +244,7 @@ def test_a_schedule_starts_anew_in_each_training(project):
     assert rates == [[8.0, 16.0, 24.0]] * 2  # the optimizer counts its steps from the first
 
 
+@pytest.mark.slow
 def test_one_that_diverges_is_dropped(project):
     def diverges(hp: Any) -> keras.Model:
         rate = hp.Float("learning_rate", 1e-6, 1e30, sampling="log")

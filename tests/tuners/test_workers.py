@@ -140,6 +140,7 @@ def asha(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     return Searched(tuner, notes, printed.getvalue(), x, validation_data)
 
 
+@pytest.mark.slow
 def test_the_users_search_runs_once_and_its_end_in_each_worker(asha: Searched) -> None:
     assert len(asha.notes.all("search")) == 1
     assert len(asha.notes.all("end")) == 2
