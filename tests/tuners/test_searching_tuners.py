@@ -166,7 +166,7 @@ def test_two_worker_processes(project):
         build, "val_loss", max_epochs=4, budget=30, seed=0, executor="process", workers=2, **project
     )
     search(tuner)
-    assert tuner.oracle.stop_reason == "max_total_epochs=30 reached"
+    assert tuner.oracle.stop_reason == "budget=30 reached"
     assert sum(len(metrics["val_loss"]) for metrics in all_epochs(tuner).values()) == 30
     values = [frozenset(each.items()) for each in values_of(tuner).values()]
     assert len(set(values)) == len(values)
