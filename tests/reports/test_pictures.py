@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -203,18 +204,23 @@ def architecture_oracle(directory: Path) -> Any:
     )
 
 
-@pytest.fixture
-def searched(tmp_path: Path) -> tuple[Any, Path]:
-    """A search of eight trials with two epochs each, the third of which failed, played without training."""
-    oracle = architecture_oracle(tmp_path)
-    for score in SCORES:
+def played(directory: Path, scores: Sequence[float | None]) -> tuple[Any, Path]:
+    """A search with two epochs for each trial, played without training; a trial without a score failed."""
+    oracle = architecture_oracle(directory)
+    for score in scores:
         trial = oracle.create_trial("worker")
         for epoch in (1, 2) if score is not None else ():
             oracle.update_trial(trial.trial_id, {"val_accuracy": score * epoch / 2}, step=epoch)
         trial.status = "INVALID" if score is None else "COMPLETED"
         oracle.end_trial(trial)
     oracle.finish()
-    return oracle, tmp_path / "project"
+    return oracle, directory / "project"
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> tuple[Any, Path]:
+    """A search of eight trials, the third of which failed."""
+    return played(tmp_path, SCORES)
 
 
 def panel(figure: Any) -> Any:
@@ -252,6 +258,15 @@ def test_a_record_knows_no_population(searched: tuple[Any, Path]) -> None:
     names = {trace.name for trace in plot_population(searched[1], backend="plotly").data}
     assert names == {"from parent to child", "a trial", "best so far"}
     assert "Descent" in [shown.title for shown in gallery(read(searched[1]))]
+
+
+def test_scores_far_worse_than_most_are_at_the_edge(tmp_path: Path) -> None:
+    _, project = played(tmp_path, [SCORES[0], -5.0, *SCORES[2:]])
+    axes = panel(plot_population(project))
+    bottom, top = axes.get_ylim()
+    assert 0.45 < bottom < 0.5
+    assert 0.72 < top < 0.75
+    assert dots(axes)["far worse"] == [(1, pytest.approx(bottom))]
 
 
 def test_no_scores(tmp_path: Path) -> None:

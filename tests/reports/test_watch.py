@@ -20,6 +20,7 @@ from kt_ext.reports.watch import line, rewind, sparkline, view
 from kt_ext.schedulers import FIFO
 from oracles.oracle_driving import LOSS, Workers, asha, by_values, placed, small_space
 from reports.played import Clock, asha_promotion, failing, pareto, pasha, population
+from terminals import read_to_the_end, read_until
 
 HOLDER = {"pid": 7, "host": "node", "since": "today", "command": "train.py"}
 
@@ -291,19 +292,11 @@ def test_watching_in_a_terminal_redraws(tmp_path, clock):
     ours, theirs = pty.openpty()
     process = watch(tmp_path / "project", "--every", "0.05", stdout=theirs)
     os.close(theirs)
-    said = os.read(ours, 4096)
-    while b"\x1b[" not in said:
-        said += os.read(ours, 4096)
+    first = read_until(ours, b"\x1b[")
     workers.run()
     oracle.finish()
-    try:
-        while more := os.read(ours, 4096):
-            said += more
-    except OSError:  # Linux: the other end was closed
-        pass
-    os.close(ours)
+    text = (first + read_to_the_end(ours)).decode()
     assert process.wait(timeout=60) == 0
-    text = said.decode()
     height = text.split("\x1b[")[0].count("\n")
     assert f"\x1b[{height}F\x1b[J" in text
     assert "no process leads it now" in text.rpartition("\x1b[J")[2]

@@ -1,16 +1,14 @@
-"""What a search prints: nothing, lines, or a live table in a terminal."""
+"""What a search prints where nobody looks at a terminal: nothing, or lines."""
 
 from __future__ import annotations
 
 import io
-import os
 import re
-import sys
 from contextlib import redirect_stdout
 
 import pytest
 
-from tuners.searches import ROOT, data, small_model
+from tuners.searches import data, small_model
 from tuners.test_keras_tuner_features import asha
 
 
@@ -69,41 +67,3 @@ def test_a_failure_is_shown(project, capsys):
     printed = capsys.readouterr().out
     assert printed.count("ZeroDivisionError: a mistake of the user's") == 3
     assert "Search ended: 3 trials failed in a row (max_consecutive_failed_trials)" in printed
-
-
-IN_TERMINAL = """
-import sys
-from tuners.searches import data
-from tuners.test_keras_tuner_features import asha
-asha(directory=sys.argv[1]).search(**data(), verbose=1)
-"""
-
-
-@pytest.mark.slow
-def test_a_live_table_in_a_terminal(tmp_path):
-    pty = pytest.importorskip("pty", reason="pseudo terminals need POSIX")
-    process, terminal = pty.fork()
-    if process == 0:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-            "TERM": "xterm-256color",
-            "COLUMNS": "150",
-        }
-        os.execve(sys.executable, [sys.executable, "-c", IN_TERMINAL, str(tmp_path)], environment)
-    written = b""
-    while True:
-        try:
-            read = os.read(terminal, 1 << 16)
-        except OSError:  # Linux says EIO when the other side is closed
-            break
-        if not read:
-            break
-        written += read
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, written.decode()[-2000:]
-    text = written.decode()
-    assert "epochs: trials (best)" in text  # the table
-    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor was hidden, and is back
-    end = text[text.rindex("\x1b") :]  # the last that it does is to remove the table
-    assert re.match(r"\x1b\[2K\s+Search ended: all 3 trials are done", end) and "epochs: trials (best)" not in end

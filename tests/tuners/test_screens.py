@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from imports import ROOT
+from terminals import read_to_the_end
 
 SEARCH = """
 import keras, numpy as np, kt_ext
@@ -38,15 +39,9 @@ def in_terminal(command, directory):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(command, cwd=directory, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
     os.close(theirs)
-    said = b""
-    try:
-        while more := os.read(ours, 4096):
-            said += more
-    except OSError:  # Linux: the other end was closed
-        pass
-    os.close(ours)
+    said = read_to_the_end(ours).decode()
     assert process.wait(timeout=120) == 0
-    return said.decode()
+    return said
 
 
 @pytest.mark.slow
@@ -58,6 +53,7 @@ def test_in_a_terminal_the_search_is_shown_live_whoever_trains(tmp_path, more):
     assert re.search(r"rungs +1: \d  2: \d  4: \d", said)
     assert re.search(r"tuner|worker", said)
     assert "\x1b[2K" in said  # drawn again in the same place
+    assert said.count("\x1b[?25l") == said.count("\x1b[?25h") == 1  # the cursor was hidden, and is back
     assert said.count("trial 0  ") >= 1  # and the lines above it
     assert "Search ended" in said.rpartition("\x1b[")[2]  # nothing is left of it below the result
 

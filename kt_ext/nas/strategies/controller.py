@@ -65,10 +65,12 @@ class Controller(AbstractStrategy):
     ) -> None:
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm={algorithm!r}: must be 'ppo' or 'reinforce'")
-        for name, count, least in (("units", units, 1), ("batch", batch, 1), ("epochs", epochs, 1), ("seed", seed, 0)):
-            if (count is not None or name not in ("epochs", "batch")) and not (
-                isinstance(count, int) and count >= least
-            ):
+        epochs = (4 if algorithm == "ppo" else 1) if epochs is None else epochs
+        counts = [("units", units, 1), ("epochs", epochs, 1), ("seed", seed, 0)]
+        if batch is not None:
+            counts.append(("batch", batch, 1))
+        for name, count, least in counts:
+            if not (isinstance(count, int) and count >= least):
                 raise ValueError(f"{name}={count!r}: must be an integer >= {least}")
         if not learning_rate > 0:
             raise ValueError(f"learning_rate={learning_rate}: must be > 0, such as 0.01")
@@ -85,7 +87,7 @@ class Controller(AbstractStrategy):
         self.entropy = entropy
         self.baseline_decay = baseline_decay
         self.clip = clip
-        self.epochs = (4 if algorithm == "ppo" else 1) if epochs is None else epochs
+        self.epochs = epochs
         self.seed = seed
         self._space: AbstractArchitectureSpace | None = None
         self._network: Any = None  # kt_ext.networks.controller.ControllerNetwork
@@ -177,17 +179,9 @@ class Controller(AbstractStrategy):
             self._learnt, self._baseline, self._policy = learnt, state["baseline"], network.policy()
 
     def _fingerprint(self, learnt: Sequence[Arrival]) -> str:
-        settings = (
-            self.algorithm,
-            self.units,
-            self.learning_rate,
-            self.batch,
-            self._batch,
-            self.entropy,
-            self.baseline_decay,
-        )
+        settings = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         trials = [(one.number, one.objective, one.arch.genes) for one in learnt]
-        return hashlib.sha256(repr((settings, self.clip, self.epochs, self.seed, trials)).encode()).hexdigest()
+        return hashlib.sha256(repr((settings, self._batch, trials)).encode()).hexdigest()
 
 
 def _pack(array: np.ndarray) -> list[Any]:
