@@ -60,7 +60,7 @@ def run_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", RUN)
 def test_a_page_runs(name: str, run_pages: Path) -> None:

@@ -19,7 +19,7 @@ from faults.watching import Watch, free_port, until, watching
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and SIGSTOP")
 
-SLOW = pytest.mark.slow
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 WORKERS = ("worker0", "worker1")
 
 
@@ -78,10 +78,12 @@ def test_a_chief_that_is_killed_and_started_again_finds_its_workers_at_work(tmp_
 SAVES = ("before-snapshot", "snapshot-write:1", "between-snapshot-and-oracle-json")  # after a trial's, in mid-search
 
 
-@SLOW
 @pytest.mark.parametrize(
     ("kind", "points"),
-    [("asha", ["journal-line:12", "journal-line:9", *SAVES]), ("pbt", ["journal-line:12", "after-exploit:1"])],
+    [
+        pytest.param("asha", ["journal-line:12", "journal-line:9", *SAVES], marks=SLOW),
+        pytest.param("pbt", ["journal-line:12", "after-exploit:1"], marks=NIGHTLY),
+    ],
 )
 def test_a_chief_killed_again_and_again(tmp_path: Path, kind: str, points: list[str]) -> None:
     # Long enough for the last of the snapshots, whichever worker is faster.

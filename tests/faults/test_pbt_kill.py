@@ -21,7 +21,7 @@ from faults.killing import (
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork")
 
-SLOW = pytest.mark.slow
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
@@ -47,37 +47,41 @@ def unbroken(server: SearchServer, tmp_path_factory: pytest.TempPathFactory) -> 
     return directory
 
 
+#: A kill at each, and how many epochs are trained twice for it.
+POINTS = {
+    "after-exploit:2": 0,
+    "before-restore:3": 0,
+    "after-restore:2": 0,
+    "checkpoint-write:16": 1,
+    "between-checkpoint-and-report:12": 0,  # the last to come, so the others are waiting for this report
+    "between-report-and-end:4": 0,
+}
+MORE_POINTS = {
+    "after-exploit:1": 0,
+    "after-exploit:4": 0,
+    "before-restore:1": 0,
+    "loser-first-epoch:1": 0,
+    "loser-first-epoch:4": 0,
+    "after-ask:1": 0,
+    "after-ask:6": 0,
+    "mid-epoch:5": 0,
+    "checkpoint-write:3": 1,
+    "between-checkpoint-and-report:3": 0,
+    "between-checkpoint-and-report:14": 0,
+    "journal-line:2": 0,  # before it is known what may change
+    "journal-line:20": 0,
+    "between-end-and-prune:1": 0,
+    "before-snapshot": 0,
+    "snapshot-write": 0,
+    "between-snapshot-and-oracle-json": 0,
+}
+
+
 @pytest.mark.parametrize(
     ("point", "trained_twice"),
-    [
-        ("after-exploit:1", 0),
-        pytest.param("after-exploit:2", 0, marks=SLOW),
-        pytest.param("after-exploit:4", 0, marks=SLOW),
-        pytest.param("before-restore:1", 0, marks=SLOW),
-        pytest.param("before-restore:3", 0, marks=SLOW),
-        pytest.param("after-restore:2", 0, marks=SLOW),
-        pytest.param("loser-first-epoch:1", 0, marks=SLOW),
-        pytest.param("loser-first-epoch:4", 0, marks=SLOW),
-        pytest.param("after-ask:1", 0, marks=SLOW),
-        pytest.param("after-ask:6", 0, marks=SLOW),
-        pytest.param("mid-epoch:5", 0, marks=SLOW),
-        pytest.param("checkpoint-write:3", 1, marks=SLOW),
-        ("checkpoint-write:16", 1),
-        pytest.param("between-checkpoint-and-report:3", 0, marks=SLOW),
-        pytest.param(
-            "between-checkpoint-and-report:12", 0, marks=SLOW
-        ),  # the last to come, so the others are waiting for this report
-        pytest.param("between-checkpoint-and-report:14", 0, marks=SLOW),
-        pytest.param("journal-line:2", 0, marks=SLOW),  # before it is known what may change
-        pytest.param("journal-line:20", 0, marks=SLOW),
-        pytest.param("between-report-and-end:4", 0, marks=SLOW),
-        pytest.param("between-end-and-prune:1", 0, marks=SLOW),
-        pytest.param("before-snapshot", 0, marks=SLOW),
-        pytest.param("snapshot-write", 0, marks=SLOW),
-        pytest.param("between-snapshot-and-oracle-json", 0, marks=SLOW),
-    ],
+    [pytest.param(*item, marks=SLOW) for item in POINTS.items()]
+    + [pytest.param(*item, marks=NIGHTLY) for item in MORE_POINTS.items()],
 )
-@pytest.mark.slow
 def test_a_killed_population_goes_on_as_if_nothing_had_happened(
     server: SearchServer, unbroken: Path, tmp_path: Path, point: str, trained_twice: int
 ) -> None:
@@ -90,7 +94,7 @@ def test_a_killed_population_goes_on_as_if_nothing_had_happened(
     assert trained_again(directory) == trained_twice
 
 
-@pytest.mark.slow
+@SLOW
 def test_killed_at_every_step_of_an_exploit(server: SearchServer, unbroken: Path, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     for point in (

@@ -26,7 +26,7 @@ from faults.killing import (
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork")
 
-SLOW = pytest.mark.slow
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +65,23 @@ def copy(directory: Path, to: Path) -> Path:
 @pytest.mark.parametrize(
     ("point", "trained_twice"),
     [
-        pytest.param("after-ask:1", 0, marks=SLOW),
-        pytest.param("after-ask:9", 0, marks=SLOW),
-        pytest.param("mid-epoch:1", 0, marks=SLOW),
+        pytest.param("after-ask:1", 0, marks=NIGHTLY),
+        pytest.param("after-ask:9", 0, marks=NIGHTLY),
+        pytest.param("mid-epoch:1", 0, marks=NIGHTLY),
         ("checkpoint-write:15", 1),
-        pytest.param("checkpoint-write:1", 1, marks=SLOW),
-        pytest.param("between-checkpoint-and-report:1", 0, marks=SLOW),  # nothing was ever reported
+        pytest.param("checkpoint-write:1", 1, marks=NIGHTLY),
+        pytest.param("between-checkpoint-and-report:1", 0, marks=NIGHTLY),  # nothing was ever reported
         pytest.param("between-checkpoint-and-report:13", 0, marks=SLOW),
         pytest.param("journal-line:1", 0, marks=SLOW),  # not even the settings are recorded
-        pytest.param("journal-line:2", 0, marks=SLOW),
-        pytest.param("journal-line:30", 0, marks=SLOW),
-        pytest.param("between-report-and-end:6", 0, marks=SLOW),
-        pytest.param("between-report-and-end:8", 0, marks=SLOW),
+        pytest.param("journal-line:2", 0, marks=NIGHTLY),
+        pytest.param("journal-line:30", 0, marks=NIGHTLY),
+        pytest.param("between-report-and-end:6", 0, marks=NIGHTLY),
+        pytest.param("between-report-and-end:8", 0, marks=NIGHTLY),
         pytest.param("between-end-and-prune:1", 0, marks=SLOW),
-        pytest.param("before-snapshot", 0, marks=SLOW),
+        pytest.param("before-snapshot", 0, marks=NIGHTLY),
         pytest.param("snapshot-write", 0, marks=SLOW),
-        pytest.param("snapshot-write:2", 0, marks=SLOW),  # that at the end of the search
-        pytest.param("between-snapshot-and-oracle-json", 0, marks=SLOW),
+        pytest.param("snapshot-write:2", 0, marks=NIGHTLY),  # that at the end of the search
+        pytest.param("between-snapshot-and-oracle-json", 0, marks=NIGHTLY),
     ],
 )
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(
@@ -96,7 +96,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     assert ("torn by a kill" in ended.output) == point.startswith("journal-line")
 
 
-@pytest.mark.slow
+@SLOW
 def test_killed_again_and_again(server: SearchServer, unbroken: Path, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     for point in (

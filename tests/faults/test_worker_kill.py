@@ -19,7 +19,7 @@ from faults.watching import Watch, gap_seconds, until, watching
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork")
 
-SLOW = pytest.mark.slow
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 KILLED = "killed by SIGKILL (out of memory?)"
 
 
@@ -35,7 +35,7 @@ def went_on_elsewhere(watch: Watch, dead: int) -> None:
     assert any(pid != dead for pid in processes[processes.index(dead) :])
 
 
-@pytest.mark.slow
+@SLOW
 def test_two_workers_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     with watching(tmp_path, kind="asha", workers=2, points=["mid-epoch:1", "checkpoint-write:2"]) as watch:
         watch.run()
@@ -61,13 +61,12 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     server.close()
 
 
-@SLOW
 @pytest.mark.parametrize(
     ("points", "trained_twice"),
     [
-        (["handed-out:1"], 0),
-        (["between-checkpoint-and-report:1", "mid-epoch:2"], 0),
-        (["checkpoint-write:6", "between-report-and-end:3"], 1),
+        pytest.param(["handed-out:1"], 0, marks=NIGHTLY),
+        pytest.param(["between-checkpoint-and-report:1", "mid-epoch:2"], 0, marks=NIGHTLY),
+        pytest.param(["checkpoint-write:6", "between-report-and-end:3"], 1, marks=SLOW),
     ],
 )
 def test_with_one_worker_every_decision_is_that_of_a_search_in_one_process(
@@ -82,8 +81,7 @@ def test_with_one_worker_every_decision_is_that_of_a_search_in_one_process(
         assert differences(decided(tmp_path), decided(unbroken)) == []
 
 
-@SLOW
-@pytest.mark.parametrize("bad", ["hang", "hang-in-build"])
+@pytest.mark.parametrize("bad", [pytest.param("hang", marks=SLOW), pytest.param("hang-in-build", marks=NIGHTLY)])
 def test_a_hung_trial_fails_and_its_process_is_replaced(tmp_path: Path, bad: str) -> None:
     options: dict[str, Any] = {"kind": "one-bad", "workers": 1, "bad": bad, "tuner": {"trial_timeout": 20.0}}
     with watching(tmp_path, **options) as watch:
@@ -127,8 +125,13 @@ def test_a_killed_parent_takes_its_workers_along_and_the_search_goes_on(tmp_path
         assert watch.nobody_lives()
 
 
-@SLOW
-@pytest.mark.parametrize("points", [["before-restore:1", "loser-first-epoch:1"], ["after-restore:1", "mid-epoch:1"]])
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param(["before-restore:1", "loser-first-epoch:1"], marks=SLOW),
+        pytest.param(["after-restore:1", "mid-epoch:1"], marks=NIGHTLY),
+    ],
+)
 def test_a_population_whose_workers_are_killed_while_they_take_over_a_state(tmp_path: Path, points: list[str]) -> None:
     """Two kills of one member without an epoch in between; the third would be its last."""
     with watching(tmp_path, kind="pbt", workers=2, points=points) as watch:

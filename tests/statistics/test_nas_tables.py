@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks import nas_tables
 
-pytestmark = pytest.mark.slow
 #: A search by a model takes seconds, by the others a tenth of one.
 SEEDS = {"predictor": 16, "bayesian": 8}
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 
 
 @cache
@@ -33,6 +33,7 @@ def scores(name: str, strategy: str) -> np.ndarray:
     return np.array([nas_tables.search(table(name), strategy, seed, 200) for seed in range(SEEDS.get(strategy, 50))])
 
 
+@SLOW
 def test_the_tables_are_whole() -> None:
     """Every architecture has a row; the best of NAS-Bench-201 by validation is its best by test, too."""
     nb201, macro = table("nb201"), table("nb_macro")
@@ -43,28 +44,25 @@ def test_the_tables_are_whole() -> None:
 
 # strategy, table, after 100 trials, after 200
 BARS = [
-    ("evolution", "nb201", 94.10, 94.27),
-    ("evolution", "nb_macro", None, 93.03),
-    ("local_search", "nb201", 94.20, 94.33),
-    ("local_search", "nb_macro", None, 92.95),
-    ("predictor", "nb201", 94.20, 94.28),
-    ("predictor", "nb_macro", None, 93.04),
-    ("bayesian", "nb201", 94.20, 94.28),
-    ("bayesian", "nb_macro", None, 93.04),
+    pytest.param("evolution", "nb201", 94.10, 94.27, marks=SLOW),
+    pytest.param("evolution", "nb_macro", None, 93.03, marks=SLOW),
+    pytest.param("local_search", "nb201", 94.20, 94.33, marks=SLOW),
+    pytest.param("local_search", "nb_macro", None, 92.95, marks=SLOW),
+    pytest.param("predictor", "nb201", 94.20, 94.28, marks=NIGHTLY),
+    pytest.param("predictor", "nb_macro", None, 93.04, marks=NIGHTLY),
+    pytest.param("bayesian", "nb201", 94.20, 94.28, marks=NIGHTLY),
+    pytest.param("bayesian", "nb_macro", None, 93.04, marks=NIGHTLY),
 ]
 
 
 @pytest.mark.parametrize(("strategy", "name", "half", "end"), BARS)
-def test_the_mean_of_the_best_by_validation(strategy: str, name: str, half: float | None, end: float) -> None:
+def test_the_best_by_validation(strategy: str, name: str, half: float | None, end: float) -> None:
+    """Its mean reaches the bars, and is above random search's by three standard errors."""
     found = scores(name, strategy)
     for trials, bar in ((100, half), (200, end)):
         if bar is not None:
             reached = found[:, trials - 1]
             assert reached.mean() >= bar - 2 * reached.std() / np.sqrt(len(reached))
-
-
-@pytest.mark.parametrize(("strategy", "name"), [(strategy, name) for strategy, name, _, _ in BARS])
-def test_better_than_random_search_by_three_standard_errors(strategy: str, name: str) -> None:
-    found, chance = scores(name, strategy)[:, -1], scores(name, "random")[:, -1]
-    error = np.hypot(found.std() / np.sqrt(len(found)), chance.std() / np.sqrt(len(chance)))
-    assert found.mean() > chance.mean() + 3 * error
+    last, chance = found[:, -1], scores(name, "random")[:, -1]
+    error = np.hypot(last.std() / np.sqrt(len(last)), chance.std() / np.sqrt(len(chance)))
+    assert last.mean() > chance.mean() + 3 * error

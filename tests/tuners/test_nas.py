@@ -74,7 +74,7 @@ def test_no_trial_is_spent_on_an_architecture_that_is_too_large(tmp_path):
     assert all(trial.score is not None for trial in tuner.oracle.trials.values())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_limit_of_ones_own(tmp_path):
     hypermodel = model_of(chain(), measures={"depth": lambda arch: arch.values["depth"]})
     tuner = kt_ext.NASTuner(
@@ -90,7 +90,7 @@ def test_a_limit_that_none_keeps_is_said_before_anything_is_trained(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_bounds_on_metrics_are_kept_beside(tmp_path):
     tuner = search(tuner_of(tmp_path, constraints={"params": 1e6, "val_accuracy": (2.0, None)}))
     assert all(np.isinf(trial.score) for trial in tuner.oracle.trials.values())
@@ -110,7 +110,7 @@ def test_other_hyperparameters_are_searched_beside(tmp_path):
     assert float(model.optimizer.learning_rate.numpy()) == pytest.approx(best, rel=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_with_asha(tmp_path):
     tuner = search(tuner_of(tmp_path, max_trials=None, max_epochs=None, scheduler=ASHA(4, factor=2, max_trials=6)))
     lengths = sorted(len(metrics["val_loss"]) for metrics in all_epochs(tuner).values())
@@ -178,7 +178,7 @@ class TestInheritance:
             }
             assert distances[str(parent)] == min(distances.values())
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_a_parent_whose_checkpoint_is_gone(self, tmp_path, caplog):
         settings = {"strategy": nas.Morphism(population=2)}
         search(self.standing_still(tmp_path, max_total_epochs=2, **settings))
@@ -212,7 +212,7 @@ class TestLowFidelity:
         search(again)  # nothing is left to do
         assert scores(again.final) == scores(final)
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_checkpoints_elsewhere_and_overwritten(self, tmp_path):
         place = tmp_path / "checkpoints"
         low = nas.LowFidelity(data=0.5, best=1)
@@ -268,7 +268,7 @@ def test_on_two_processes(tmp_path):
     tuner.get_best_models()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_low_fidelity_on_two_processes(tmp_path):
     tuner = search(tuner_of(tmp_path, estimator=nas.LowFidelity(data=0.5, best=2), workers=2))
     assert len(tuner.final.oracle.trials) == 2

@@ -45,6 +45,16 @@ CASES: dict[str, tuple[Any, Any]] = {
     "LearningRateScheduler": (build, lambda: [keras.callbacks.LearningRateScheduler(halved)]),
     "ReduceLROnPlateau": (build, lambda: [plateau()]),
 }
+every_case = pytest.mark.parametrize("case", CASES, indirect=True)
+#: The callback with the most state by day, the others by night.
+the_hardest_now = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "ReduceLROnPlateau" else pytest.mark.nightly)
+        for name in CASES
+    ],
+    indirect=True,
+)
 
 
 def tuner_of(build_model: Any, directory: Path, name: str, min_epochs: int = 3, **kwargs: Any) -> kt_ext.ASHATuner:
@@ -67,7 +77,7 @@ def search(tuner: kt_ext.ASHATuner, callbacks: Any) -> kt_ext.ASHATuner:
     return tuner
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module")
 def case(request, tmp_path_factory):
     """(build, callbacks, directory, epochs of trial 0 trained without a pause)."""
     build_model, callbacks = CASES[request.param]
@@ -76,6 +86,7 @@ def case(request, tmp_path_factory):
     return build_model, callbacks, directory, epochs_of(unbroken)
 
 
+@every_case
 def test_pause_in_one_process(case):
     build_model, callbacks, directory, unbroken = case
     with counting() as counts:
@@ -91,10 +102,10 @@ def test_pause_in_one_process(case):
         assert (counts.train_steps, counts.test_steps) == (ONE_TRAIN_TRACE, 1)
 
 
+# The learning rate alone is in the checkpoint either way.
 @pytest.mark.slow
-def test_another_tuner_goes_on(case, request):
-    if request.node.callspec.params["case"] not in ("constant", "ReduceLROnPlateau"):
-        pytest.skip("the learning rate alone is in the checkpoint either way; test_another_process_goes_on has all")
+@pytest.mark.parametrize("case", ["constant", "ReduceLROnPlateau"], indirect=True)
+def test_another_tuner_goes_on(case):
     build_model, callbacks, directory, unbroken = case
     first = search(tuner_of(build_model, directory, "two", max_total_epochs=9), callbacks)
     assert [row.reached for row in first.rung_table()] == [3, 0]
@@ -103,7 +114,7 @@ def test_another_tuner_goes_on(case, request):
     assert_same_epochs(epochs_of(second), unbroken)
 
 
-@pytest.mark.slow
+@the_hardest_now
 def test_without_shared_models(case):
     build_model, callbacks, directory, unbroken = case
     tuner = search(tuner_of(build_model, directory, "unshared", share_models=False), callbacks)
@@ -123,7 +134,7 @@ print(json.dumps(epochs_of(tuner)))
 """
 
 
-@pytest.mark.slow
+@the_hardest_now
 def test_another_process_goes_on(case, request):
     _, _, directory, unbroken = case
     name = request.node.callspec.params["case"]

@@ -48,12 +48,12 @@ def evaluated(tuner: Any) -> float:
     return tuner.get_best_models()[0].evaluate(*data()["validation_data"], verbose=0)[0]
 
 
-#: The automatic tuner has a Gaussian process and stops trials in flight: the others run with the slow tests.
-QUICK = ("auto",)
+#: The automatic tuner has a Gaussian process and stops trials in flight.
+MARKS = {"auto": [], "bohb": [pytest.mark.slow], "extrapolation": [pytest.mark.slow]}
 
 
 @pytest.fixture(
-    scope="module", params=[case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+    scope="module", params=[pytest.param(case, marks=MARKS.get(case, [pytest.mark.nightly])) for case in CASES]
 )
 def searched(request, tmp_path_factory):
     """A case, and the tuner that has searched."""
