@@ -23,6 +23,11 @@ class AbstractSearcher(ABC):
     thrown away. So a search goes on after a restart without the searcher having a state of its own.
     """
 
+    @property
+    def name(self) -> str:
+        """What a search has on record of it."""
+        return type(self).__name__
+
     @abstractmethod
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:
         """Values of the active parameters for the next trial.

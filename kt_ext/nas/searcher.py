@@ -80,6 +80,11 @@ class ArchitectureSearcher(AbstractSearcher):
         self._records = Records(space, max_trials, fits)
         self._whole: Space | None = None
 
+    @property
+    def name(self) -> str:
+        """That of the strategy."""
+        return type(self.strategy).__name__
+
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:
         """Values of an untried architecture and of all else. Raises SpaceExhausted when none is left."""
         records = self._records.follow(history)

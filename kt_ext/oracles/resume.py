@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from kt_ext.oracles.hyperparameters import from_entries, to_space
 if TYPE_CHECKING:
     from kt_ext.oracles.base import SchedulerOracle
 
+_log = logging.getLogger("kt_ext")
 FORMAT = 1
 
 
@@ -31,6 +33,7 @@ def header(oracle: SchedulerOracle) -> Event:
         "digits": oracle._digits,
         "objective": str(oracle.reader),
         "scheduler": oracle._pristine.state(),
+        "searcher": oracle.searcher.name,
         "space": oracle.asked_for.get_config()["space"],
         **({"constraints": constraints} if (constraints := oracle.reader.constraints.to_json()) else {}),
         **oracle.beginning.to_json(),
@@ -66,6 +69,7 @@ def load(oracle: SchedulerOracle) -> None:
         return
     head = events.pop(0) if snapshot is None else snapshot["header"]
     _check_same(oracle, head)
+    _say_what_changed(oracle, head)
     numbers = [event["trial"] for event in events if event["e"] == "ask"]
     numbers += [] if snapshot is None else [int(trial_id) for trial_id in snapshot["trials"]]
     started = max(numbers, default=-1) + 1
@@ -125,6 +129,20 @@ def _check_same(oracle: SchedulerOracle, head: Event) -> None:
             f"{oracle.files.directory} holds a search that was begun with other settings (then -> now):\n  "
             + "\n  ".join(differences)
             + "\nGo on with the settings of then, or begin anew with overwrite=True or another project_name."
+        )
+
+
+def _say_what_changed(oracle: SchedulerOracle, head: Event) -> None:
+    """A searcher proposes from all trials, whoever proposed them: another may go on, but not unnoticed."""
+    assert oracle.files is not None
+    begun_with, now = head.get("searcher"), oracle.searcher.name  # earlier versions did not write it
+    if begun_with not in (None, now):
+        _log.warning(
+            "%s was begun with the searcher %s: %s goes on with its trials. To begin anew: overwrite=True or another "
+            "project_name.",
+            oracle.files.directory,
+            begun_with,
+            now,
         )
 
 

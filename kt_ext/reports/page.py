@@ -99,6 +99,7 @@ def _facts(record: SearchRecord) -> str:
         ("last event", f"{written:%Y-%m-%d %H:%M:%S %Z}"),
         ("trials", words.statuses(record)),
         ("scheduler", words.scheduler(record)),
+        ("searcher", record.searcher or "not on record"),
         ("seed", str(record.seed)),
         ("workers", ", ".join(sorted(workers)) or "one process"),
         ("begun with kt_ext", record.version),

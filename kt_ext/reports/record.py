@@ -34,6 +34,7 @@ class SearchRecord:
         maximise: whether a larger objective is better.
         pareto: whether several objectives are compared by domination; ``objectives`` are then Pareto ranks.
         seed, version, scheduler, space: what it was begun with; the scheduler's settings and Keras Tuner's entries.
+        searcher: the name of that which it was begun with; empty where an earlier version began it.
         trials: in the order of their start.
         reports: trial numbers in the order of their reports, one for each.
         seconds: that it has run so far, all sessions together.
@@ -47,6 +48,7 @@ class SearchRecord:
     seed: int = 0
     version: str = ""
     scheduler: dict[str, Any] = field(default_factory=dict)
+    searcher: str = ""
     space: list[dict[str, Any]] = field(default_factory=list)
     trials: list[TrialRecord] = field(default_factory=list)
     reports: list[int] = field(default_factory=list)
@@ -185,6 +187,7 @@ def _search(record: SearchRecord, event: Mapping[str, Any]) -> None:
     record.seed, record.version, record.space = event["seed"], event["kt_ext"], list(event["space"])
     record.scheduler = dict(event["scheduler"].get("configuration", {}))
     record.scheduler["digits"] = event["digits"]
+    record.searcher = event.get("searcher", "")
 
 
 def _space(record: SearchRecord, event: Mapping[str, Any]) -> None:

@@ -55,6 +55,11 @@ class InitialValues(AbstractSearcher):
         self._to_try = ToTry(values)
         self._completed = dict if completed is None else completed
 
+    @property
+    def name(self) -> str:
+        """That of the searcher that comes after."""
+        return self.searcher.name
+
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:
         """The first values that were not tried yet, then the searcher's. Raises SpaceExhausted as that does."""
         values = self._to_try.first(history)

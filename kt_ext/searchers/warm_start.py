@@ -61,6 +61,11 @@ class WarmStart(AbstractSearcher):
         self._values: dict[int, Mapping[str, Value]] = {}  # of this search's trials, as they are in the merged history
         self._merged = History()
 
+    @property
+    def name(self) -> str:
+        """That of the searcher that comes after."""
+        return self.searcher.name
+
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:
         """The best earlier values that were not tried yet, then the searcher's. Raises SpaceExhausted as that does."""
         if self._key != (history.identity, space):

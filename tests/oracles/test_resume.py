@@ -260,6 +260,24 @@ def test_another_scheduler_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
+def test_another_searcher_goes_on_and_is_named(tmp_path, snapshot, caplog):
+    initial = {"initial_values": [{"units": 3}]} if snapshot else {}  # what comes before it has no name
+    first = asha(tmp_path, searcher="random", **initial)
+    Workers(first, by_values).run(steps=9)
+    first.finish()
+    if not snapshot:
+        (tmp_path / "project" / "snapshot.json").unlink()
+    same = asha(tmp_path, searcher="random", **initial)
+    same.reload()
+    same.finish()
+    assert caplog.text == ""
+    other = asha(tmp_path, searcher="tpe", **initial)
+    Workers(other, by_values).run()
+    assert "was begun with the searcher RandomSearcher: TPESearcher goes on with its trials" in caplog.text
+    assert other.stop_reason == "all 9 trials are done (max_trials=9)"
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
 def test_more_trials_go_on_as_if_it_had_been_so_from_the_start(tmp_path, snapshot):
     first = asha(tmp_path, "few")
     Workers(first, by_values).run()

@@ -108,6 +108,7 @@ def test_what_is_on_the_page(tmp_path, clock):
         "directory": str(tmp_path / "project"),
         "last event": shown.facts["last event"],
         "scheduler": "ASHA(max_epochs=9, min_epochs=1, factor=3, brackets=1, max_trials=9, variant='promotion')",
+        "searcher": "RandomSearcher",
         "seed": "3",
         "workers": "tuner0, tuner1",
         "begun with kt_ext": record.version,
