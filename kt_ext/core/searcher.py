@@ -24,8 +24,8 @@ class AbstractSearcher(ABC):
     """
 
     @property
-    def name(self) -> str:
-        """What a search has on record of it."""
+    def on_record(self) -> str:
+        """What the journal calls it."""
         return type(self).__name__
 
     @abstractmethod

@@ -81,8 +81,8 @@ class ArchitectureSearcher(AbstractSearcher):
         self._whole: Space | None = None
 
     @property
-    def name(self) -> str:
-        """That of the strategy."""
+    def on_record(self) -> str:
+        """By its strategy."""
         return type(self.strategy).__name__
 
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:

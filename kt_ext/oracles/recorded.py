@@ -117,6 +117,9 @@ class RecordedOracle(oracle_module.Oracle):
                 self._interrupted &= kept
                 for event in self.search.requeue_running(kept):
                     self._append(event)
+                changes = resume.changes(cast("SchedulerOracle", self))
+                if changes is not None:
+                    self._append(changes)
                 self._display.on_resume()
             else:
                 begin()

@@ -33,7 +33,7 @@ def header(oracle: SchedulerOracle) -> Event:
         "digits": oracle._digits,
         "objective": str(oracle.reader),
         "scheduler": oracle._pristine.state(),
-        "searcher": oracle.searcher.name,
+        **may_change(oracle),
         "space": oracle.asked_for.get_config()["space"],
         **({"constraints": constraints} if (constraints := oracle.reader.constraints.to_json()) else {}),
         **oracle.beginning.to_json(),
@@ -69,7 +69,6 @@ def load(oracle: SchedulerOracle) -> None:
         return
     head = events.pop(0) if snapshot is None else snapshot["header"]
     _check_same(oracle, head)
-    _say_what_changed(oracle, head)
     numbers = [event["trial"] for event in events if event["e"] == "ask"]
     numbers += [] if snapshot is None else [int(trial_id) for trial_id in snapshot["trials"]]
     started = max(numbers, default=-1) + 1
@@ -132,18 +131,31 @@ def _check_same(oracle: SchedulerOracle, head: Event) -> None:
         )
 
 
-def _say_what_changed(oracle: SchedulerOracle, head: Event) -> None:
-    """A searcher proposes from all trials, whoever proposed them: another may go on, but not unnoticed."""
-    assert oracle.files is not None
-    begun_with, now = head.get("searcher"), oracle.searcher.name  # earlier versions did not write it
-    if begun_with not in (None, now):
+def changes(oracle: SchedulerOracle) -> Event | None:
+    """For the journal: what goes on otherwise than it says; None if nothing does. The user is told of a new searcher.
+
+    A searcher proposes from all trials, whoever proposed them: another may go on, but not unnoticed.
+    """
+    now = may_change(oracle)
+    then = {name: oracle.header.get(name, value) for name, value in now.items()}  # earlier versions wrote none
+    if now == then:
+        return None
+    if now["searcher"] != then["searcher"]:
+        assert oracle.files is not None
         _log.warning(
-            "%s was begun with the searcher %s: %s goes on with its trials. To begin anew: overwrite=True or another "
-            "project_name.",
+            "%s: the trials so far were proposed by %s, those to come will be by %s. To begin anew instead: "
+            "overwrite=True or another project_name.",
             oracle.files.directory,
-            begun_with,
-            now,
+            then["searcher"],
+            now["searcher"],
         )
+    oracle.header = {**oracle.header, **now}
+    return {"e": "changed", **now}
+
+
+def may_change(oracle: SchedulerOracle) -> dict[str, Any]:
+    """What need not be the same when a search is gone on with, and is on record."""
+    return {"max_trials": oracle.max_trials, "searcher": oracle.searcher.on_record}
 
 
 def settings_of(scheduler_state: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +210,9 @@ def _apply(oracle: SchedulerOracle, event: Event) -> None:
         return
     if kind == "interrupt":
         oracle._interrupted.add(event["trial"])
+        return
+    if kind == "changed":
+        oracle.header = {**oracle.header, **{name: value for name, value in event.items() if name != "e"}}
         return
     oracle.search.replay(event)
     if kind in ("exhaust", "declare", "given"):

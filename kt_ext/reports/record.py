@@ -34,7 +34,7 @@ class SearchRecord:
         maximise: whether a larger objective is better.
         pareto: whether several objectives are compared by domination; ``objectives`` are then Pareto ranks.
         seed, version, scheduler, space: what it was begun with; the scheduler's settings and Keras Tuner's entries.
-        searcher: the name of that which it was begun with; empty where an earlier version began it.
+        searcher: its class, or that of its strategy, as it is now; empty where an earlier version began the search.
         trials: in the order of their start.
         reports: trial numbers in the order of their reports, one for each.
         seconds: that it has run so far, all sessions together.
@@ -190,6 +190,12 @@ def _search(record: SearchRecord, event: Mapping[str, Any]) -> None:
     record.searcher = event.get("searcher", "")
 
 
+def _changed(record: SearchRecord, event: Mapping[str, Any]) -> None:
+    if "max_trials" in record.scheduler:
+        record.scheduler["max_trials"] = event["max_trials"]
+    record.searcher = event["searcher"]
+
+
 def _space(record: SearchRecord, event: Mapping[str, Any]) -> None:
     record.space += event["entries"]
 
@@ -273,6 +279,7 @@ def _own(values: Mapping[str, Value]) -> dict[str, Value]:
 
 _HANDLERS = {
     "search": _search,
+    "changed": _changed,
     "space": _space,
     "ask": _ask,
     "again": _begin,

@@ -56,9 +56,9 @@ class InitialValues(AbstractSearcher):
         self._completed = dict if completed is None else completed
 
     @property
-    def name(self) -> str:
-        """That of the searcher that comes after."""
-        return self.searcher.name
+    def on_record(self) -> str:
+        """As the searcher that comes after."""
+        return self.searcher.on_record
 
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:
         """The first values that were not tried yet, then the searcher's. Raises SpaceExhausted as that does."""

@@ -62,9 +62,9 @@ class WarmStart(AbstractSearcher):
         self._merged = History()
 
     @property
-    def name(self) -> str:
-        """That of the searcher that comes after."""
-        return self.searcher.name
+    def on_record(self) -> str:
+        """As the searcher that comes after."""
+        return self.searcher.on_record
 
     def propose(self, history: History, space: Space, rng: np.random.Generator) -> Mapping[str, Value]:
         """The best earlier values that were not tried yet, then the searcher's. Raises SpaceExhausted as that does."""

@@ -83,7 +83,7 @@ class Stubborn(AbstractStrategy):
 
 def test_after_a_strategy_that_repeats_itself_a_random_one_is_taken() -> None:
     running = searcher(Stubborn())
-    assert running.name == "Stubborn"
+    assert running.on_record == "Stubborn"
     keys = [running.space.architecture(values).key for _, _, values in search(running, 0, 19)]
     assert keys[0] == "a"
     assert len(set(keys)) == 19

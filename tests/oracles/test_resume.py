@@ -14,6 +14,8 @@ from core_process import start
 from kt_ext.core.search import ReplayDiffers
 from kt_ext.oracles import SchedulerOracle
 from kt_ext.oracles.hyperparameters import INITIAL_EPOCH, TRIAL_ID
+from kt_ext.reports.record import read
+from kt_ext.reports.words import most_trials
 from kt_ext.schedulers import FIFO
 from oracles.oracle_driving import (
     LOSS,
@@ -260,21 +262,29 @@ def test_another_scheduler_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_another_searcher_goes_on_and_is_named(tmp_path, snapshot, caplog):
+def test_what_may_change_is_on_record_and_another_searcher_is_named(tmp_path, snapshot, caplog):
     initial = {"initial_values": [{"units": 3}]} if snapshot else {}  # what comes before it has no name
-    first = asha(tmp_path, searcher="random", **initial)
-    Workers(first, by_values).run(steps=9)
-    first.finish()
-    if not snapshot:
-        (tmp_path / "project" / "snapshot.json").unlink()
-    same = asha(tmp_path, searcher="random", **initial)
-    same.reload()
-    same.finish()
-    assert caplog.text == ""
-    other = asha(tmp_path, searcher="tpe", **initial)
-    Workers(other, by_values).run()
-    assert "was begun with the searcher RandomSearcher: TPESearcher goes on with its trials" in caplog.text
-    assert other.stop_reason == "all 9 trials are done (max_trials=9)"
+
+    def gone_on_with(searcher, max_trials, steps=None):
+        """What was said, and the record."""
+        caplog.clear()
+        oracle = asha(tmp_path, searcher=searcher, max_trials=max_trials, **initial)
+        oracle.reload()
+        assert caplog.text == ""  # to read results is not to go on
+        Workers(oracle, by_values).run(**({} if steps is None else {"steps": steps}))
+        oracle.finish()
+        if not snapshot:
+            (tmp_path / "project" / "snapshot.json").unlink()
+        record = read(tmp_path / "project")
+        return caplog.text.count("proposed by"), record.searcher, most_trials(record)
+
+    assert gone_on_with("random", 9, 9) == (0, "RandomSearcher", 9)
+    assert gone_on_with("random", 12, 9) == (0, "RandomSearcher", 12)
+    assert gone_on_with("tpe", 12, 9) == (1, "TPESearcher", 12)
+    assert "proposed by RandomSearcher, those to come will be by TPESearcher" in caplog.text
+    assert gone_on_with("tpe", 12, 9) == (0, "TPESearcher", 12)
+    assert gone_on_with("random", 20) == (1, "RandomSearcher", 20)
+    assert [event["e"] for event in journal(tmp_path / "project")].count("changed") == 3
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
