@@ -19,7 +19,12 @@ from kt_ext.searchers import RandomSearcher
 from random_spaces import random_space
 
 PLAIN = (bool, int, float, str)
-every_explorer = pytest.mark.parametrize("row", EXPLORERS.values(), ids=EXPLORERS.keys())
+#: Its model takes a tenth of a second each time.
+SLOW = ("pb2",)
+every_explorer = pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, row in EXPLORERS.items()],
+)
 EVERYTHING = Space(
     [
         Parameter("rate", Float(1e-4, 1e-1, scale="log")),

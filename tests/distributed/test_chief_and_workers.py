@@ -19,6 +19,7 @@ from kt_ext.core.search import Search
 from kt_ext.schedulers import ASHA, FIFO
 from kt_ext.searchers import make_searcher
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("user_script.py")
 STEPS_PER_EPOCH = 4  # 200 samples in batches of 50
 DEADLINE_SECONDS = 300

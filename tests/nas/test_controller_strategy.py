@@ -100,6 +100,7 @@ def test_it_is_made_by_name() -> None:
     assert strategy.seed == 7
 
 
+@pytest.mark.slow
 def test_a_restart_learns_the_same_and_goes_on_the_same(searched: tuple[Controller, History]) -> None:
     strategy, history = searched
     restored, whole = _copy(history), _copy(history)

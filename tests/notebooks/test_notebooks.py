@@ -20,6 +20,8 @@ MAKES_TABLE = re.compile(r"\b(DataFrame|results|takeovers)\(")
 MAKES_PICTURE = re.compile(r"\b(plt\.\w+|plot|plot_\w+)\(")
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+#: Run whenever tests are; Colab's job runs all of them, and so does the night.
+DAILY = ("00_tour.ipynb", "03_nas.ipynb")
 
 
 def code_cells(notebook: Path) -> list[dict[str, Any]]:
@@ -35,10 +37,15 @@ def outputs(cell: dict[str, Any]) -> set[str]:
     return {mime for output in cell["outputs"] for mime in output.get("data", {})}
 
 
-@pytest.mark.slow
 @pytest.mark.notebooks
 @pytest.mark.tensorflow
-@every_notebook
+@pytest.mark.parametrize(
+    "notebook",
+    [
+        pytest.param(path, id=path.name, marks=pytest.mark.slow if path.name in DAILY else pytest.mark.nightly)
+        for path in NOTEBOOKS
+    ],
+)
 def test_runs_and_shows_tables_and_pictures(notebook: Path, tmp_path: Path) -> None:
     pytest.importorskip("nbmake", reason="needs kt_ext[notebooks]")
     copy = Path(shutil.copy(notebook, tmp_path))

@@ -52,7 +52,9 @@ def values_of(oracle: ArchitectureOracle) -> list[dict[str, Any]]:
     return [own_values(trial.hyperparameters.values) for trial in oracle.trials.values()]
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "controller" else []) for name in STRATEGIES]
+)
 def test_after_a_restart_the_same_proposals_follow(name, tmp_path):
     whole = oracle_of(STRATEGIES[name], tmp_path / "whole")
     Workers(whole, curve).run()

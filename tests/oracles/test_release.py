@@ -158,7 +158,9 @@ def test_wherever_a_worker_is_lost_the_decisions_are_the_same(tmp_path, make):
     assert turns > 10
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["before the report", "after the checkpoint"])
+@pytest.mark.parametrize(
+    "late", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["before the report", "after the checkpoint"]
+)
 def test_wherever_a_worker_of_a_population_is_lost_it_comes_out_the_same(tmp_path, late):
     unbroken = members(tmp_path, "unbroken")
     Population(unbroken).run()

@@ -46,7 +46,7 @@ def first_difference(arguments, events, seed: int, synchronous) -> tuple[int | N
     return None, takeovers
 
 
-@pytest.mark.parametrize("hundred", range(5))
+@pytest.mark.parametrize("hundred", [0, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(1, 5))])
 @pytest.mark.parametrize("exploit", ["truncation", "tournament", "ttest"])
 def test_same_decisions_as_the_paper(exploit, hundred):
     takeovers = 0

@@ -37,7 +37,9 @@ def test_the_law_of_total_variance():
     assert mean[0] == pytest.approx(both.mean()) and std[0] == pytest.approx(both.std())
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    "function", [pytest.param(name, marks=[] if name == "smooth" else pytest.mark.slow) for name in FUNCTIONS]
+)
 def test_better_than_random_on_each_of_four_seeds(function):
     space, objective = FUNCTIONS[function]
     for seed in range(4):

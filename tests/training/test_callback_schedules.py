@@ -76,7 +76,9 @@ def test_several_steps_in_each_execution():
     assert used == approx(BASE * SCHEDULE(first) * count for first, count in expected)
 
 
-@pytest.mark.parametrize("accumulated", [None, 2, 3])
+@pytest.mark.parametrize(
+    "accumulated", [None, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.nightly)]
+)
 def test_the_same_weights_as_with_the_schedule_of_keras(accumulated):
     def train(learning_rate, schedule):
         keras.utils.set_random_seed(1)

@@ -195,7 +195,11 @@ def network(rate: float, weight_decay: float) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"], indirect=True)
+@pytest.mark.parametrize(
+    "policy",
+    ["float32", "mixed_float16", *(pytest.param(p, marks=pytest.mark.nightly) for p in ("mixed_bfloat16", "bfloat16"))],
+    indirect=True,
+)
 def test_same_weights_as_a_model_whose_step_is_made_again(policy: str) -> None:
     reference = network(0.3, 0.1)
     model = network(0.3, 0.1)

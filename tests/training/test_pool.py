@@ -138,6 +138,7 @@ def assert_same(actual: tuple[Any, Any], expected: tuple[Any, Any], tolerance: f
             np.testing.assert_allclose(mine[name], values, rtol=0, atol=tolerance, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_functional_model_with_two_inputs_and_outputs(traces: dict[str, int]) -> None:
     def build(rate: float) -> keras.Model:
         one, two = keras.Input((8,)), keras.Input((8,))

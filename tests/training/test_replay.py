@@ -46,6 +46,7 @@ def assert_same_state(one: keras.Model, other: keras.Model) -> None:
         assert np.allclose(mine[name], array, rtol=1e-5, atol=1e-7), name
 
 
+@pytest.mark.slow
 def test_it_ends_at_the_winners_state(tuner):
     """Weights, optimizer slots, learning rate and generators; with one trace."""
     with counting() as counts:
@@ -146,6 +147,7 @@ def test_values_that_cannot_be_live(name):
         replayed(schedule, build_of_units(kt_ext.hyperparameters(schedule.values)), build=build_of_units)
 
 
+@pytest.mark.slow
 def test_a_population_that_changed_an_activation(tmp_path):
     """Its schedule is told, but without numbers."""
 

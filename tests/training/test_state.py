@@ -56,7 +56,10 @@ def test_names() -> None:
     assert state["optimizer/0000/SGD/iteration"].shape == ()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float32", "mixed_float16", *(pytest.param(d, marks=pytest.mark.nightly) for d in ("bfloat16", "float16"))],
+)
 def test_a_restored_model_goes_on_as_the_original(dtype: str) -> None:
     original = build(dtype=dtype)
     if dtype == "mixed_float16":

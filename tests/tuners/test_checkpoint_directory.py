@@ -149,7 +149,9 @@ def test_pbt_takes_over_states_from_the_store(tmp_path: Path) -> None:
 
 
 @SLOW
-@pytest.mark.parametrize("broken_put", [2, 5, 8])
+@pytest.mark.parametrize(
+    "broken_put", [2, pytest.param(5, marks=pytest.mark.nightly), pytest.param(8, marks=pytest.mark.nightly)]
+)
 def test_an_interrupted_put_costs_one_epoch(tmp_path: Path, broken_put: int, caplog: pytest.LogCaptureFixture) -> None:
     """The search ends with one error, blames no trial, and goes on from the checkpoint before."""
     unbroken = searched(asha(max_trials=5, **named(tmp_path, "unbroken")))

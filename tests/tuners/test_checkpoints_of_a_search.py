@@ -18,6 +18,7 @@ def kept(tuner, trial_id="0", execution=0):
     return store_of(tuner, trial_id, execution).epochs()
 
 
+@pytest.mark.slow
 def test_finished_trials_keep_their_best_epoch_only(project):
     tuner = searched(asha(max_epochs=9, min_epochs=3, searcher=learning_rates(0.02, 1e-3, 1e-6), **project))
     where = tuner.oracle.search.where

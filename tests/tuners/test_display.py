@@ -50,6 +50,7 @@ def test_the_end_says_why_and_what(printed):
     assert lines.rstrip().endswith(f"Files: {tuner.project_dir}")
 
 
+@pytest.mark.slow
 def test_verbose_2_shows_keras_epochs(project, capsys):
     asha(max_trials=1, max_epochs=2, min_epochs=2, **project).search(**data(), verbose=2)
     printed = capsys.readouterr().out

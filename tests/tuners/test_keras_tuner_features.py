@@ -66,6 +66,7 @@ def test_best_models_have_the_weights_of_the_best_epoch(finished):
         assert evaluated(model)["loss"] == pytest.approx(trial.score, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_best_epoch_before_the_last(project):
     """A learning rate so large that the loss only grows after the first epoch."""
 
@@ -103,6 +104,7 @@ def test_rung_table(finished):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_tensorboard_with_hparams(project, tmp_path):
     """A trial that paused goes on in the same directory of logs."""
     logs = tmp_path / "logs"
@@ -170,6 +172,7 @@ def test_mirrored_strategy(tmp_path):
     assert loss == pytest.approx(score, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_max_model_size(project):
     """Models with more parameters fail, and are not trained."""
 
@@ -196,6 +199,7 @@ class FailsOnce:
         return build(hp)
 
 
+@pytest.mark.slow
 def test_max_retries_per_trial(project):
     tuner = searched(fifo(FailsOnce(), max_retries_per_trial=1, **project))
     assert [trial.status for trial in tuner.oracle.trials.values()] == ["COMPLETED"]
@@ -208,6 +212,7 @@ def test_no_retries_by_default(project):
     assert "the data server did not answer" in tuner.oracle.trials["0"].message
 
 
+@pytest.mark.slow
 def test_several_objectives(project):
     objectives = [keras_tuner.Objective("val_loss", "min"), keras_tuner.Objective("val_accuracy", "max")]
     tuner = searched(fifo(objective=objectives, trials=2, epochs=2, **project))
@@ -249,6 +254,7 @@ def test_only_given_hyperparameters_are_tuned(project):
     assert tuner.get_best_models()[0].layers[1].rate == 0.05  # the others keep their defaults
 
 
+@pytest.mark.slow
 def test_optimizer_loss_and_metrics_take_the_place_of_the_models(project):
     def uncompiled(hp: Any) -> keras.Model:
         return keras.Sequential(
@@ -336,6 +342,7 @@ class StopsAt(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+@pytest.mark.slow
 def test_a_users_early_stopping_ends_the_trial(project):
     callback = StopsAt()
     StopsAt.copies.clear()
@@ -347,6 +354,7 @@ def test_a_users_early_stopping_ends_the_trial(project):
     assert not hasattr(callback, "seen")
 
 
+@pytest.mark.slow
 def test_early_stopping_counts_across_a_pause(project):
     """The loss falls by less than 100 each epoch: patience of 2 ends the promoted trial at epoch 3, not 4."""
     callback = keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=100.0)

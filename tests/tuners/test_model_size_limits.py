@@ -55,6 +55,7 @@ def test_none_is_small_enough(project, capsys):
     assert "No trial keeps the constraints" in capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_several_executions_of_one_that_is_too_large(project):
     tuner = tuner_of(project, 32, 8, executions_per_trial=2)
     tuner.search(**data(), verbose=0)
@@ -68,6 +69,7 @@ class Latency(keras.callbacks.Callback):
         logs["val_latency_ms"] = self.model.count_params() / 100
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_users_own_callback(project):
     tuner = tuner_of(project, 32, 8, constraints={"val_latency_ms": 10.0})
     tuner.search(**data(), callbacks=[Latency()], verbose=0)
@@ -110,6 +112,7 @@ class Worse(keras.callbacks.Callback):
         logs["loss_"] = float(epoch)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_the_epoch_that_a_trial_is_judged_by_is_kept(project):
     objective = [keras_tuner.Objective("cost", "min"), keras_tuner.Objective("loss_", "min")]
     tuner = tuner_of(project, 8, objective=objective, multi_objective="pareto", constraints=None, epochs=5)
@@ -175,6 +178,7 @@ def test_initial_values_are_checked_when_the_tuner_is_made(project):
         tuner_of(project, 8, initial_values=[{"units": 9}])
 
 
+@pytest.mark.slow
 def test_a_model_without_an_input_shape_is_measured_in_its_first_epoch(project):
     def unbuilt(hp):
         model = keras.Sequential(

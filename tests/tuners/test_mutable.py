@@ -45,6 +45,7 @@ def test_found_by_building(tmp_path):
     assert found(build_all_kinds, tmp_path) == Mutable(frozenset(STRUCTURAL), None)
 
 
+@pytest.mark.slow
 def test_a_search_declares_what_was_found(tmp_path, capsys):
     tuner = population(build_all_kinds, directory=str(tmp_path), max_total_epochs=1)
     tuner.search(**data(), verbose=1)
@@ -89,6 +90,7 @@ def build_marked(hp: Any) -> keras.Model:
     )
 
 
+@pytest.mark.slow
 def test_marked(tmp_path):
     tuner = population(build_marked, directory=str(tmp_path), max_epochs=4)
     searched(tuner)

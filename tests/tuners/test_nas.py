@@ -96,7 +96,7 @@ def test_bounds_on_metrics_are_kept_beside(tmp_path):
     assert all(np.isinf(trial.score) for trial in tuner.oracle.trials.values())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_other_hyperparameters_are_searched_beside(tmp_path):
     hypermodel = model_of(
         chain(), optimizer=lambda hp: keras.optimizers.SGD(hp.Float("learning_rate", 1e-3, 1e-1, sampling="log"))
@@ -162,7 +162,7 @@ class TestInheritance:
         for child, parent in kept.items():
             assert begun[int(child)] == pytest.approx(trials[parent].score, rel=1e-5)
 
-    @pytest.mark.slow
+    @pytest.mark.nightly
     def test_the_nearest_parent(self, tmp_path):
         tuner = search(self.standing_still(tmp_path, strategy="random", estimator="inherit"))
         trials = tuner.oracle.trials

@@ -45,7 +45,11 @@ CASES: dict[str, tuple[Any, Any]] = {
     "LearningRateScheduler": (build, lambda: [keras.callbacks.LearningRateScheduler(halved)]),
     "ReduceLROnPlateau": (build, lambda: [plateau()]),
 }
-every_case = pytest.mark.parametrize("case", CASES, indirect=True)
+one_case_now = pytest.mark.parametrize(
+    "case",
+    [pytest.param(name, marks=[] if name == "ReduceLROnPlateau" else pytest.mark.slow) for name in CASES],
+    indirect=True,
+)
 #: The callback with the most state by day, the others by night.
 the_hardest_now = pytest.mark.parametrize(
     "case",
@@ -86,7 +90,7 @@ def case(request, tmp_path_factory):
     return build_model, callbacks, directory, epochs_of(unbroken)
 
 
-@every_case
+@one_case_now
 def test_pause_in_one_process(case):
     build_model, callbacks, directory, unbroken = case
     with counting() as counts:

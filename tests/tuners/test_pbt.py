@@ -96,6 +96,7 @@ def test_new_values_are_the_donors_perturbed(search):
             assert row.new_values[name] != row.donor_values[name]
 
 
+@pytest.mark.slow
 def test_perturbation_alone_multiplies(tmp_path):
     tuner = population(
         directory=str(tmp_path), resample_probability=0.0, perturbation_factors=(0.5, 2.0), max_epochs=2,
@@ -210,6 +211,7 @@ def test_target(tmp_path):
     assert len(going_on.lineage()) == 3
 
 
+@pytest.mark.slow
 def test_a_population_of_one(tmp_path):
     tuner = population(directory=str(tmp_path), population_size=1, max_epochs=3, perturbation_interval=1)
     assert len(searched(tuner).epochs) == 3
@@ -217,12 +219,14 @@ def test_a_population_of_one(tmp_path):
     assert tuner.best_schedule().epochs <= 3
 
 
+@pytest.mark.nightly
 def test_an_interval_longer_than_the_training_never_compares(tmp_path):
     tuner = population(directory=str(tmp_path), max_epochs=2, perturbation_interval=5)
     assert Counter(searched(tuner).epochs) == {"0": 2, "1": 2, "2": 2, "3": 2}
     assert tuner.lineage() == []
 
 
+@pytest.mark.nightly
 def test_grid_with_fewer_configurations_than_members(tmp_path):
     """The members beyond the grid repeat values, with other initial weights."""
 
@@ -242,6 +246,7 @@ def _fixed():
     return kt_ext.hyperparameters({})
 
 
+@pytest.mark.slow
 def test_two_executions(tmp_path):
     """Each execution of a member takes over the donor's execution of the same number."""
     tuner = population(directory=str(tmp_path), executions_per_trial=2, max_epochs=4)

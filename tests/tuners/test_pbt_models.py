@@ -58,6 +58,7 @@ def test_best_model_is_of_the_best_epochs_architecture(of_units):
         assert loss == pytest.approx(best, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_best_epoch_before_another_architecture(tmp_path):
     values = [{"units": 4, "learning_rate": 0.01}, {"units": 12, "learning_rate": 0.02}]
     tuner, merits = by_merit(
@@ -113,6 +114,7 @@ def build_of_activation(hp: Any) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_what_is_no_number_changes_by_another_model(tmp_path):
     """An activation changes no shape: it is mutated, and a model that has it is traced once."""
     with counting() as counts:
@@ -176,6 +178,7 @@ def test_a_diverged_member_takes_over_another(tmp_path):
     assert math.isfinite(tuner.oracle.trials["0"].score)
 
 
+@pytest.mark.slow
 def test_all_members_diverged(tmp_path):
     """One clear error, and nothing is lost: what was reported is there."""
     values = [{"learning_rate": 1e30}] * 4

@@ -89,6 +89,7 @@ def unbroken(tmp_path_factory):
     return search(race(project), callbacks=[fits]), fits
 
 
+@pytest.mark.nightly
 def test_seeds(unbroken):
     tuner, fits = unbroken
     assert instances_of(tuner) == [4, 2, 4]
@@ -131,7 +132,9 @@ class EachLoss(keras.callbacks.Callback):
         self.losses.append(logs["val_loss"])
 
 
-@pytest.mark.parametrize("share_models", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "share_models", [pytest.param(True, marks=pytest.mark.slow), pytest.param(False, marks=pytest.mark.nightly)]
+)
 def test_an_epoch_before_the_last_may_be_the_best(project, share_models):
     """The last epoch is trained at a rate that ruins the model."""
     seen = EachLoss()
@@ -144,7 +147,9 @@ def test_an_epoch_before_the_last_may_be_the_best(project, share_models):
     assert loss == pytest.approx(min(seen.losses), rel=1e-5)
 
 
-@pytest.mark.parametrize("dies_at", [2, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "dies_at", [pytest.param(2, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.nightly)]
+)
 def test_a_killed_search_trains_the_instance_in_flight_again_and_no_other(project, unbroken, dies_at):
     with pytest.raises(KeyboardInterrupt):
         search(race(project), callbacks=[Fits(dies_at)])
@@ -189,6 +194,7 @@ class Steps(keras.callbacks.Callback):
         self.steps.append(self.params["steps"])
 
 
+@pytest.mark.slow
 def test_folds(project):
     x, y = data()["x"], data()["y"]
     seen = Steps()
@@ -217,6 +223,7 @@ class OwnFit(keras_tuner.HyperModel):
         return {"val_error": 1.0 - model.evaluate(*validation_data, verbose=0)[1]}
 
 
+@pytest.mark.slow
 def test_a_hypermodel_with_a_fit_of_its_own(project):
     objective = keras_tuner.Objective("val_error", "min")
     tuner = race(project, OwnFit(), objective=objective, max_total_instances=3, test="friedman")
@@ -227,6 +234,7 @@ def test_a_hypermodel_with_a_fit_of_its_own(project):
     assert 1.0 - accuracy == pytest.approx(min(epochs_of(tuner, "0")["val_error"]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_schedule_starts_anew_in_each_training(project):
     rates: list[list[float]] = []
 
@@ -260,6 +268,7 @@ def test_one_that_diverges_is_dropped(project):
     assert tuner.get_best_hyperparameters()[0].get("learning_rate") == 0.01
 
 
+@pytest.mark.slow
 def test_a_model_that_is_too_large_is_not_trained(project):
     def sized(hp: Any) -> keras.Model:
         hp.Float("learning_rate", 1e-6, 1.0)

@@ -32,6 +32,7 @@ def test_same_seed_same_search(unbroken, tmp_path):
     assert_same_epochs(all_epochs(again), all_epochs(unbroken))
 
 
+@pytest.mark.nightly
 def test_seed_zero_is_a_seed(unbroken, tmp_path):
     other = ended(tmp_path, seed=1, max_total_epochs=2)
     ours = values_of(unbroken)
@@ -64,6 +65,7 @@ def test_searching_again_does_nothing_more(unbroken):
     assert all_epochs(unbroken) == before
 
 
+@pytest.mark.slow
 def test_max_seconds(project, capsys):
     tuner = asha(max_seconds=1e-3, max_epochs=9, **project)
     tuner.search(**data(), verbose=1)
@@ -71,6 +73,7 @@ def test_max_seconds(project, capsys):
     assert "Search ended: max_seconds=0.001 reached" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_target(project, capsys):
     tuner = asha(objective="val_accuracy", target=0.05, max_epochs=9, **project)
     tuner.search(**data(), verbose=1)

@@ -32,6 +32,7 @@ class TunesBatchSize(keras_tuner.HyperModel):
         return model.fit(*args, **kwargs)
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_of_fit_appears_late(project):
     hypermodel = TunesBatchSize()
     tuner = fifo(hypermodel, trials=6, **project)
@@ -69,9 +70,11 @@ class ReturnsWhat(keras_tuner.HyperModel):
     "make",
     [
         lambda history: history,
-        lambda history: {"val_loss": min(history.history["val_loss"]), "other": 1.0},
-        pytest.param(lambda history: min(history.history["val_loss"]), marks=pytest.mark.slow),
-        pytest.param(lambda history: np.float64(min(history.history["val_loss"])), marks=pytest.mark.slow),
+        pytest.param(
+            lambda history: {"val_loss": min(history.history["val_loss"]), "other": 1.0}, marks=pytest.mark.slow
+        ),
+        pytest.param(lambda history: min(history.history["val_loss"]), marks=pytest.mark.nightly),
+        pytest.param(lambda history: np.float64(min(history.history["val_loss"])), marks=pytest.mark.nightly),
     ],
     ids=["History", "dict", "float", "numpy"],
 )
@@ -142,8 +145,8 @@ class OwnLoop(keras_tuner.HyperModel):
 @pytest.mark.parametrize(
     "too_many",
     [
-        pytest.param(0, id="as told", marks=pytest.mark.slow),
-        pytest.param(1, id="an epoch too many"),
+        pytest.param(0, id="as told", marks=pytest.mark.nightly),
+        pytest.param(1, id="an epoch too many", marks=pytest.mark.slow),
     ],
 )
 def test_a_training_loop_of_ones_own(project, too_many):
@@ -250,13 +253,14 @@ def with_sample_weight() -> dict[str, Any]:
     return {**data(), "sample_weight": np.linspace(0.1, 2.0, 200), "batch_size": 32}
 
 
+NIGHTLY = pytest.mark.nightly
 KINDS = [
     as_py_dataset,
-    pytest.param(as_tf_data, marks=pytest.mark.tensorflow),
-    pytest.param(as_infinite_tf_data, marks=pytest.mark.tensorflow),
-    with_validation_split,
-    with_class_weight,
-    pytest.param(with_sample_weight, marks=pytest.mark.slow),
+    pytest.param(as_tf_data, marks=[pytest.mark.slow, pytest.mark.tensorflow]),
+    pytest.param(as_infinite_tf_data, marks=[NIGHTLY, pytest.mark.tensorflow]),
+    pytest.param(with_validation_split, marks=NIGHTLY),
+    pytest.param(with_class_weight, marks=NIGHTLY),
+    pytest.param(with_sample_weight, marks=NIGHTLY),
 ]
 
 
