@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
 
+from kt_ext.core.decision import Value
 from kt_ext.core.scheduler import AbstractScheduler
 from kt_ext.core.searcher import AbstractSearcher
 from kt_ext.nas.limits import Limits
@@ -129,6 +130,9 @@ class ArchitectureOracle(SchedulerOracle):
         )
         self._proposing.screen = self._screen  # a search that is gone on with makes its searcher anew
         return self._proposing
+
+    def _breaches(self, values: Mapping[str, Value]) -> Sequence[str]:
+        return () if self.limits is None else self.limits.breaches(self.architectures.architecture(values))
 
     def screen(self, screen: AbstractScreen) -> None:
         """From now on try only the best of several proposals, by their scores."""

@@ -159,9 +159,13 @@ class SchedulerOracle(LeavingOracle):
         """The space is known: the searcher learns what is to come first. Raises what ``Beginning.searcher`` raises."""
         if not self._begun:
             self.search.searcher = self.searcher = self.beginning.searcher(
-                self.searcher, space, lambda: self.hyperparameters, self.reader, read_now
+                self.searcher, space, lambda: self.hyperparameters, self.reader, self._breaches, read_now
             )
             self._begun = True
+
+    def _breaches(self, values: Mapping[str, Value]) -> Sequence[str]:
+        """What is known before any training to speak against trying these values, a text for each limit."""
+        return ()
 
     @property
     def scheduler_as_given(self) -> AbstractScheduler:

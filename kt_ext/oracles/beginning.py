@@ -71,6 +71,7 @@ class Beginning:
         space: keras_tuner.HyperParameters,
         space_now: Callable[[], keras_tuner.HyperParameters],
         reader: ObjectiveReader,
+        breaches: Callable[[Mapping[str, Value]], Sequence[str]],
         read_now: bool = False,
     ) -> AbstractSearcher:
         """The searcher with all that comes before it.
@@ -80,17 +81,23 @@ class Beginning:
             space: the search space, as it was before the first trial.
             space_now: the space as it stands when something is proposed.
             reader: the objective, that of the earlier searches too.
+            breaches: which limits values do not keep, a text for each; such values are not tried.
             read_now: whether to read the earlier searches at once, rather than when they are needed.
 
         Raises:
-            ValueError: initial values are not in the space, or an earlier search cannot be used.
+            ValueError: initial values are not in the space or beyond a limit, or an earlier search cannot be used.
             JournalDamaged, StorageError: that of an earlier search cannot be read.
         """
         if self.warm_start:
             read = functools.partial(_read_all, self.warm_start, reader)
-            searcher = WarmStart(searcher, read() if read_now else read, self.best)
+            searcher = WarmStart(searcher, read() if read_now else read, self.best, lambda values: not breaches(values))
         if self.initial_values:
             values = self.completed(space)
+            for place, said in enumerate(map(breaches, values)):
+                if said:
+                    raise ValueError(
+                        f"initial_values[{place}]: {', '.join(said)} by constraints=; leave it out, or widen them"
+                    )
             searcher = InitialValues(searcher, values, lambda given: _with_defaults(space_now(), given))
         return searcher
 

@@ -43,6 +43,7 @@ class WarmStart(AbstractSearcher):
         earlier: the trials, in the order of their start, or a function that reads them, called at the first proposal.
         best: so many of the best earlier configurations are proposed first, as near as the space allows: a number out
             of bounds at the nearest bound, a parameter that it had not in the middle of its scale.
+        allowed: whether values may be proposed; the next best take the place of those that may not.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class WarmStart(AbstractSearcher):
         searcher: AbstractSearcher,
         earlier: Sequence[EarlierTrial] | Callable[[], Sequence[EarlierTrial]],
         best: int = 1,
+        allowed: Callable[[Mapping[str, Value]], bool] = lambda values: True,
     ) -> None:
         self.searcher = searcher
         self.best = best
+        self._allowed = allowed
         self._read = earlier if callable(earlier) else (lambda: earlier)
         self._earlier: Sequence[EarlierTrial] | None = None
         self._key: tuple[object, Space] | None = None
@@ -90,7 +93,7 @@ class WarmStart(AbstractSearcher):
         distinct: list[dict[str, Value]] = []
         for _, values in sorted((pair for pair in fitting if pair[0].best < math.inf), key=lambda pair: pair[0].best):
             near = _near(values, space)
-            if near and near not in distinct:
+            if near and near not in distinct and self._allowed(_completed(near, space)):
                 distinct.append(near)
         self._to_try = ToTry(distinct[: self.best])
 

@@ -118,6 +118,25 @@ def test_a_small_space_is_tried_as_a_whole():
     assert "exhausted" in oracle.stop_reason
 
 
+def test_limits_hold_for_what_is_tried_first(tmp_path):
+    measures = {"depth": lambda arch: arch.values["depth"]}
+    settings = {"constraints": {"depth": 2}, "measures": measures}
+    deep = {"arch/depth": 3}
+    with pytest.raises(ValueError, match=r"initial_values\[1\]: depth=3 is not <= 2 by constraints=; leave it out"):
+        oracle_of("random", initial_values=[{"arch/depth": 1}, deep], **settings).create_trial("tuner0")
+
+    earlier = oracle_of("random", tmp_path)
+    Workers(earlier, curve).run()
+    earlier.finish()
+    assert any(values["arch/depth"] == 3 for values in values_of(earlier))
+    for best in (2, 14):
+        oracle = oracle_of("random", warm_start=tmp_path / "project", warm_start_best=best, **settings)
+        Workers(oracle, curve).run()
+        depths = [values["arch/depth"] for values in values_of(oracle)]
+        assert len(depths) == 14
+        assert max(depths) == 2
+
+
 def test_limits_are_kept_before_training():
     space = chain()
     measures = {"params": lambda arch: float(space.params(arch, (8, 8, 1)))}
