@@ -11,7 +11,20 @@ from kt_ext._version import __version__
 check()
 
 if TYPE_CHECKING:
-    from kt_ext import core, estimators, execution, nas, oracles, plots, schedulers, schedules, searchers
+    from kt_ext import (
+        core,
+        estimators,
+        execution,
+        integrations,
+        nas,
+        oracles,
+        plots,
+        reports,
+        schedulers,
+        schedules,
+        searchers,
+        training,
+    )
     from kt_ext.core.lineage import Schedule
     from kt_ext.oracles.lineage import schedule_from
     from kt_ext.reports.optuna_study import to_optuna_study
@@ -51,16 +64,19 @@ __all__ = [
     "estimators",
     "execution",
     "hyperparameters",
+    "integrations",
     "learning_rate_range_test",
     "mutable",
     "nas",
     "oracles",
     "plots",
+    "reports",
     "schedule_from",
     "schedulers",
     "schedules",
     "searchers",
     "to_optuna_study",
+    "training",
 ]
 
 # Imported when first used: a script that simulates schedulers, or a launcher, never waits for Keras.
@@ -89,7 +105,7 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
-    if name in __all__:
+    if name in __all__ or name == "tuners":  # kt_ext.tuners.base is what all tuners share
         return importlib.import_module(f"kt_ext.{name}")
     raise AttributeError(f"module 'kt_ext' has no attribute {name!r}; it has {', '.join(__all__)}")
 

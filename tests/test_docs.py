@@ -19,7 +19,20 @@ PAGES = docs_pages.pages()
 README = ROOT / "README.md"
 GUIDES = {name: path for name, path in PAGES.items() if not name.startswith("api/")}
 API = "\n".join(path.read_text(encoding="utf-8") for name, path in PAGES.items() if name.startswith("api/"))
-PUBLIC = ("core", "estimators", "execution", "nas", "oracles", "plots", "schedulers", "schedules", "searchers")
+PUBLIC = (
+    "core",
+    "estimators",
+    "execution",
+    "integrations",
+    "nas",
+    "oracles",
+    "plots",
+    "reports",
+    "schedulers",
+    "schedules",
+    "searchers",
+    "training",
+)
 WITH_DOCTESTS = [name for name, path in modules(ROOT / "kt_ext").items() if ">>>" in path.read_text(encoding="utf-8")]
 
 
@@ -105,6 +118,32 @@ def test_what_the_api_reference_names_exists() -> None:
     for name in re.findall(r"^::: (\S+)$", API, flags=re.MULTILINE):
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
+
+
+def modules_in_the_reference() -> list[str]:
+    """The modules under whose names the API reference lists something, and the packages around them."""
+    found = set()
+    for name in re.findall(r"^::: (kt_ext\..*)$", API, flags=re.MULTILINE):
+        parts = name.split(".")
+        found |= {".".join(parts[:length]) for length in range(2, len(parts))}
+    # a command, not a module to import; and modules that their package loads at once
+    return sorted(found - {"kt_ext.__main__", "kt_ext.tuners.base", "kt_ext.tuners.pbt"})
+
+
+@pytest.mark.parametrize("name", modules_in_the_reference())
+def test_modules_are_reached_after_importing_kt_ext_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, _, last = name.rpartition(".")
+    module, around = importlib.import_module(name), importlib.import_module(package)
+    monkeypatch.delattr(around, last)  # which the import has bound
+    assert getattr(around, last) is module
+
+
+@pytest.mark.parametrize(
+    "package", ["kt_ext", "kt_ext.core", "kt_ext.integrations", "kt_ext.reports", "kt_ext.training"]
+)
+def test_a_module_that_is_not_there_is_an_attribute_error(package: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'liev'; it has "):
+        _ = importlib.import_module(package).liev
 
 
 def test_there_are_doctests() -> None:

@@ -41,7 +41,7 @@ LIBRARIES = {
     "nas": {"numpy", "scipy", "sklearn"},
 }
 # Modules beside the layers: the first binds the public names, the other two import nothing of ours.
-OUTSIDE = {"kt_ext", "kt_ext._version", "kt_ext._environment"}
+OUTSIDE = {"kt_ext", "kt_ext._version", "kt_ext._environment", "kt_ext._lazy"}
 
 
 def layer_of(module: str) -> str:

@@ -65,8 +65,7 @@ class AbstractArchitectureSpace(ABC):
     choice is allowed.
 
     Genes are ordinary hyperparameters named ``<name>/<gene>``, all registered at once, so that any Keras Tuner oracle
-    can search them. A gene's conditions name other genes; Keras Tuner knows one level, so a gene has one condition
-    at most, on a gene without any.
+    can search them. A gene has one condition at most, on a gene without any.
 
     Args:
         name: begins the names of its hyperparameters.
@@ -144,7 +143,7 @@ class AbstractArchitectureSpace(ABC):
         for gene in genes.parameters:
             if len(gene.conditions) > 1 or any(condition.parent not in free for condition in gene.conditions):
                 raise ValueError(
-                    f"gene {gene.name!r}: has {gene.conditions}; Keras Tuner knows one, on a gene without any"
+                    f"gene {gene.name!r}: has {gene.conditions}; a gene may have one, on a gene without any"
                 )
         return genes
 

@@ -27,9 +27,12 @@ class AutoTuner(SegmentTuner):
         max_trials: how many trials may be started; None: as many as the budget has room for.
         budget: how many epochs all trials together may train; None: without ``max_trials`` 20 times ``max_epochs``,
             with it no limit.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.AutoOracle``: directory,
-            project_name, overwrite, distribution_strategy, seed, max_seconds, target, initial_values, warm_start,
-            multi_objective, constraints, max_retries_per_trial, ...
+        **kwargs: every other argument of ``keras_tuner.Tuner``, of ``kt_ext.oracles.AutoOracle`` and of
+            ``kt_ext.tuners.base.SegmentTuner``: directory, project_name, overwrite, distribution_strategy, seed,
+            max_seconds, target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial,
+            executor, workers, gpus_per_worker, lease_seconds, heartbeat_seconds, trial_timeout, checkpoint_directory,
+            share_models, ... Not ``searcher``, ``scheduler``, ``max_total_epochs`` (``budget`` is that), nor
+            ``executions_per_trial`` above 1.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

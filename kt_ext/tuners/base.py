@@ -56,12 +56,12 @@ class SegmentTuner(TrialTuner):
         executor: where trials are trained: ``"serial"`` (in this process), ``"process"`` (worker processes of this
             machine), ``"ray"`` (actors of a Ray cluster, or of a local Ray), ``"grpc"`` (this process is the chief or
             a worker by Keras Tuner's ``KERASTUNER_`` variables), ``"slurm"`` (by Slurm's, of a step with several
-            tasks), or ``"auto"``: what the environment says, else ``"process"`` where there are several GPUs or
-            ``workers`` is given, else ``"serial"``.
+            tasks), or ``"auto"``: what the environment says, else ``"process"`` where ``workers`` or
+            ``gpus_per_worker`` is given, or there are several GPUs and no distribution strategy, else ``"serial"``.
         workers: how many train at once: a number, or ``"gpus"``, as None, for as many as the GPUs have room for.
         gpus_per_worker: 1, 2, ..., a share such as 0.5, or 0 for none; None: 1 where there are GPUs.
         lease_seconds: a worker that was silent for so long has lost its trial, which goes on elsewhere.
-        heartbeat_seconds: how often workers say that they are there.
+        heartbeat_seconds: how often workers say that they are there; at most half of ``lease_seconds``.
         trial_timeout: a trial without a report for so many seconds has failed, and its process is replaced.
         checkpoint_directory: where checkpoints are written instead of into the project directory: a path, or an address
             of an object store such as ``"gs://bucket/run"``, for which fsspec and the store's package are needed.

@@ -24,9 +24,11 @@ class BayesianTuner(SegmentTuner):
         max_trials: how many trials are started.
         searcher: ``"gp"`` (a Gaussian process), ``"forest"`` (a random forest), or another; see
             ``kt_ext.oracles.SchedulerOracle``.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
-            project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
-            target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...
+        **kwargs: every other argument of ``keras_tuner.Tuner``, of ``kt_ext.oracles.SchedulerOracle`` and of
+            ``kt_ext.tuners.base.SegmentTuner``: directory, project_name, overwrite, executions_per_trial,
+            distribution_strategy, seed, max_total_epochs, max_seconds, target, initial_values, warm_start,
+            multi_objective, constraints, max_retries_per_trial, executor, workers, gpus_per_worker, lease_seconds,
+            heartbeat_seconds, trial_timeout, checkpoint_directory, share_models, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

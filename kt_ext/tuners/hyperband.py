@@ -32,9 +32,11 @@ class HyperbandTuner(SegmentTuner):
             rung fails to foretell the last).
         searcher: where values come from: a name such as ``"random"`` or ``"gp"``, or an object; see
             ``kt_ext.oracles.SchedulerOracle``.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
-            project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
-            target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...
+        **kwargs: every other argument of ``keras_tuner.Tuner``, of ``kt_ext.oracles.SchedulerOracle`` and of
+            ``kt_ext.tuners.base.SegmentTuner``: directory, project_name, overwrite, executions_per_trial,
+            distribution_strategy, seed, max_total_epochs, max_seconds, target, initial_values, warm_start,
+            multi_objective, constraints, max_retries_per_trial, executor, workers, gpus_per_worker, lease_seconds,
+            heartbeat_seconds, trial_timeout, checkpoint_directory, share_models, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.

@@ -52,8 +52,13 @@ class NASTuner(SegmentTuner):
             ``"inherit"``, ``"zero_cost"``, or an object of ``kt_ext.nas`` such as ``LowFidelity(data=0.25)``.
         others: a searcher for the hyperparameters that are not the architecture's; see ``kt_ext.oracles``.
         repeats: whether an architecture may be tried again.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
-            project_name, seed, max_seconds, initial_values, executor, workers, ...
+        **kwargs: every other argument of ``keras_tuner.Tuner``, of ``kt_ext.oracles.SchedulerOracle`` and of
+            ``kt_ext.tuners.base.SegmentTuner``: directory, project_name, overwrite, executions_per_trial,
+            distribution_strategy, seed, max_total_epochs, max_seconds, target, initial_values, warm_start,
+            multi_objective, max_retries_per_trial, executor, workers, gpus_per_worker, lease_seconds,
+            heartbeat_seconds, trial_timeout, checkpoint_directory, share_models, ... Not ``searcher``: architectures
+            come from ``strategy``, other values from ``others``. With ``LowFidelity`` max_total_epochs, max_seconds and
+            target end the search at low fidelity only, not the final ranking.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or no architecture keeps the constraints.

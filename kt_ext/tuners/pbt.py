@@ -84,9 +84,11 @@ class PBTTuner(PopulationTuner):
         searcher: where the first values come from; see ``kt_ext.oracles.SchedulerOracle``.
         explorer: proposes the values to go on with, in place of ``resample_probability``, ``perturbation_factors`` and
             ``mutable``: ``kt_ext.schedulers.Perturb(...)`` is the paper's rule.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
-            project_name, overwrite, executions_per_trial, distribution_strategy, seed, max_total_epochs, max_seconds,
-            target, initial_values, warm_start, multi_objective, constraints, max_retries_per_trial, ...
+        **kwargs: every other argument of ``keras_tuner.Tuner``, of ``kt_ext.oracles.SchedulerOracle`` and of
+            ``kt_ext.tuners.base.SegmentTuner``: directory, project_name, overwrite, executions_per_trial,
+            distribution_strategy, seed, max_total_epochs, max_seconds, target, initial_values, warm_start,
+            multi_objective, constraints, max_retries_per_trial, executor, workers, gpus_per_worker, lease_seconds,
+            heartbeat_seconds, trial_timeout, checkpoint_directory, share_models, ...
 
     Raises:
         TypeError, ValueError: an argument is wrong.
@@ -138,7 +140,8 @@ class PB2Tuner(PopulationTuner):
 
     Args:
         hypermodel, objective, population_size, max_epochs, perturbation_interval, burn_in: as in ``PBTTuner``.
-        quantile_fraction, exploit, mutable, synchronous, searcher, **kwargs: as there.
+        quantile_fraction, exploit, mutable, synchronous, searcher, **kwargs: as there, those of
+            ``kt_ext.tuners.base.SegmentTuner`` among the last.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

@@ -48,9 +48,12 @@ class RacingTuner(SegmentTuner):
         searcher: ``"elites"`` draws around the best of the races before; for others see
             ``kt_ext.oracles.SchedulerOracle``.
         max_total_instances: the search ends after so many trainings.
-        **kwargs: every other argument of ``keras_tuner.Tuner`` and of ``kt_ext.oracles.SchedulerOracle``: directory,
-            project_name, overwrite, distribution_strategy, seed, max_seconds, target, initial_values, warm_start,
-            constraints, max_retries_per_trial, ...
+        **kwargs: every other argument of ``keras_tuner.Tuner``, of ``kt_ext.oracles.SchedulerOracle`` and of
+            ``kt_ext.tuners.base.SegmentTuner``: directory, project_name, overwrite, distribution_strategy, seed,
+            max_seconds, target, initial_values, warm_start, constraints, max_retries_per_trial, executor, workers,
+            gpus_per_worker, lease_seconds, heartbeat_seconds, trial_timeout, checkpoint_directory, share_models, ...
+            Not ``max_total_epochs`` (give ``max_total_instances``), ``multi_objective="pareto"``, nor
+            ``executions_per_trial`` above 1.
 
     Raises:
         TypeError, ValueError: an argument is wrong.
