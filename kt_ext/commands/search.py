@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,7 @@ def leader(record: SearchRecord) -> dict[str, Any] | None:
 
 
 def silence(record: SearchRecord) -> float:
-    """Seconds since the last event, by this machine's clock."""
-    from kt_ext.reports.record import JOURNAL
+    """Seconds since the last event, or since a process took it up, by this machine's clock."""
+    from kt_ext.reports import watch
 
-    return max(0.0, time.time() - (record.directory / JOURNAL).stat().st_mtime)
+    return watch.silence(record.directory)

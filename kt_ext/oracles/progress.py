@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kt_ext.core.search import PAUSED, QUEUED
 from kt_ext.oracles.hyperparameters import own_values
+from kt_ext.oracles.printing import write
 from kt_ext.oracles.rung_table import summary
-from kt_ext.oracles.screen import LogScreen, Screen
+from kt_ext.oracles.screen import LogScreen, Screen, SilentScreen
 from kt_ext.oracles.trials import Trial
 
 if TYPE_CHECKING:
     from kt_ext.oracles.base import SchedulerOracle
 
+_log = logging.getLogger("kt_ext")
+
 
 class Progress:
     """One line for each segment of a trial, and at the end the table of rungs.
 
-    ``verbose=0`` is silent.
+    ``verbose=0`` is silent. A display that fails says so once, by the logger "kt_ext", and shows no more; the search
+    goes on.
 
     Attributes:
         screen: where the lines go; to be set between two searches.
@@ -43,16 +50,18 @@ class Progress:
         """A search that was begun before goes on."""
         if self.verbose and self.oracle.files is not None:
             history = self.oracle.search.history
-            self.screen.say(
-                f"Going on with the search in {self.oracle.files.directory}: "
-                f"{len(history)} trials started, {history.total_epochs} {self.oracle.scheduler.unit}s done"
-            )
+            with self._display() as screen:
+                screen.say(
+                    f"Going on with the search in {self.oracle.files.directory}: "
+                    f"{len(history)} trials started, {history.total_epochs} {self.oracle.scheduler.unit}s done"
+                )
 
     def on_trial_begin(self, trial: Trial) -> None:
         """A worker takes a trial."""
         began, self._began = self._began, True
         if self.verbose and not began:
-            self.screen.begin()
+            with self._display() as screen:
+                screen.begin()
 
     def on_report(self, trial: Trial, epoch: int, objective: float) -> None:
         """A trial reported an epoch."""
@@ -63,31 +72,49 @@ class Progress:
         """A trial left its worker."""
         if not self.verbose:
             return
-        self.screen.say(self._line(trial))
-        if trial.message:
-            self.screen.say("    " + trial.message.strip().splitlines()[-1], important=True)
+        with self._display() as screen:
+            screen.say(self._line(trial), important=bool(trial.message))
+            if trial.message:
+                screen.say("    " + trial.message.strip().splitlines()[-1], important=True)
         self._last.pop(trial.trial_id, None)
 
     def on_search_end(self) -> None:
         """The search is over: why, and the table of rungs. One that was refused never began."""
-        self.screen.end()
+        with self._display() as screen:
+            screen.end()
         began, self._began = self._began, False
         if not self.verbose or not (began or self.oracle.stop_reason):
             return
-        print(f"\nSearch ended: {self.oracle.stop_reason or 'interrupted'}")
-        print(summary(self.oracle))
+        with self._display():
+            self._write_result()
+
+    @contextmanager
+    def _display(self) -> Iterator[Screen]:
+        """The screen, for what the oracle shows while others wait for its decision."""
+        try:
+            yield self.screen
+        except Exception:  # whatever it is: nothing that was trained may be lost for a picture
+            failed, self.screen = self.screen, SilentScreen()
+            with suppress(Exception):  # likewise; but the terminal is to be left as it was found
+                failed.end()
+            if not isinstance(failed, SilentScreen):
+                _log.warning("the search goes on without its display, which failed", exc_info=True)
+
+    def _write_result(self) -> None:
+        write(f"\nSearch ended: {self.oracle.stop_reason or 'interrupted'}")
+        write(summary(self.oracle))
         best = self.oracle.get_best_trials(1)
         if best and best[0].score is not None:
             score = f"{self.oracle.objective.name} {best[0].score:.5g}"
-            print(f"Best trial {best[0].trial_id}: {score} ({_values(best[0])})")
+            write(f"Best trial {best[0].trial_id}: {score} ({_values(best[0])})")
             if self.oracle.ranks is not None:
-                print(f"Pareto front: trials {', '.join(trial.trial_id for trial in self.oracle.pareto_front())}")
+                write(f"Pareto front: trials {', '.join(trial.trial_id for trial in self.oracle.pareto_front())}")
         elif any(self.oracle.breach(trial) for trial in self.oracle.trials.values()):
-            print("No trial keeps the constraints: see the messages in the trials' trial.json")
+            write("No trial keeps the constraints: see the messages in the trials' trial.json")
         else:
-            print(f"No trial has a finite {self.oracle.objective.name}: see the messages in the trials' trial.json")
+            write(f"No trial has a finite {self.oracle.objective.name}: see the messages in the trials' trial.json")
         if self.oracle.files is not None:
-            print(f"Files: {self.oracle.files.directory}", flush=True)
+            write(f"Files: {self.oracle.files.directory}")
 
     def _line(self, trial: Trial) -> str:
         number = int(trial.trial_id)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from kt_ext.oracles import printing
+
 BURST = 60  # lines at once
 SECONDS_PER_LINE = 10.0  # in the long run
 STATUS_SECONDS = 60.0
@@ -22,6 +24,19 @@ class Screen(Protocol):
 
     def end(self) -> None:
         """The search is over; what was left out is not shown any more."""
+
+
+class SilentScreen:
+    """Shows nothing."""
+
+    def begin(self) -> None:
+        pass
+
+    def say(self, line: str, important: bool = False) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
 
 class LogScreen:
@@ -70,4 +85,4 @@ class LogScreen:
 
     def write(self, line: str) -> None:
         """Show a line."""
-        print(line, flush=True)
+        printing.write(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import accumulate
 from typing import Any
 
 from kt_ext.nas.records import Records
@@ -38,7 +39,8 @@ def plot_population(source: str | os.PathLike[str] | Any, *, backend: Backend = 
         backend: "matplotlib" or "plotly".
 
     Returns:
-        The figure. Trials without a finite score are left out; scores far worse than most are triangles at the edge.
+        The figure. Trials without a finite score are left out, and from the best so far those that failed; scores far
+        worse than most are triangles at the edge.
 
     Raises:
         ValueError: no trial has a score yet, several objectives are compared by domination, or ``backend`` is unknown.
@@ -67,10 +69,10 @@ def plot_population(source: str | os.PathLike[str] | Any, *, backend: Backend = 
     ):
         if chosen:
             marks += at_the_edge(_points(record, chosen, scores, color, label), limits)
-    best: list[float] = []
-    for score in scores.values():
-        best.append(score if not best else max(best[-1], score) if record.maximise else min(best[-1], score))
-    marks.append(Line(*staircase(list(scores), best, len(record.trials) - 1), BEST, 2.0, "best so far"))
+    ranked = sorted(trial.number for trial in record.ranked())
+    best = list(accumulate((scores[number] for number in ranked), max if record.maximise else min))
+    if best:  # not all failed
+        marks.append(Line(*staircase(ranked, best, len(record.trials) - 1), BEST, 2.0, "best so far"))
     panel = Panel(marks, "trial", objective_name(record), y_limits=limits)
     return draw(Picture("Population", [panel]), backend)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +13,8 @@ from kt_ext.reports import words
 from kt_ext.reports.record import SearchRecord
 from kt_ext.schedulers.rungs import bracket_sizes, geometric_epochs
 
-RECENT_SECONDS = 600.0  # the speed is that of the last ten minutes
+RECENT_SECONDS = 600.0  # the speed is that of the last ten minutes,
+RECENT_REPORTS = 10  # or of so many reports where these take longer
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,10 @@ class Pace:
     """How fast a search is.
 
     Attributes:
-        epochs_per_minute: of the last ten minutes, or since it began; NaN before the first epoch.
+        epochs_per_minute: of the last ten minutes, of as long as ten reports and one of each running trial took, or
+            since it began; NaN before the first epoch.
         seconds_left: so many at this speed; None where the scheduler decides as it goes how much is trained and nothing
-            limits it, or before the first epoch.
+            limits it, before the first epoch, or past ``max_seconds``, when the epochs that go on are the last.
         at_most: whether it cannot be more at this speed; otherwise it is about so many.
     """
 
@@ -36,44 +39,49 @@ def pace(record: SearchRecord, limits: Mapping[str, Any] | None = None, silent: 
 
     Where every trial is trained to the end (FIFO, PBT) the epochs to come are known: as many as there are at most,
     since trials may fail or be stopped by a rule. Successive halving lets ``1 / factor`` of the trials pass each rung:
-    about so many epochs, as more are promoted where early ones proved to be worse than later ones.
+    about so many epochs, as more are promoted where early ones proved to be worse than later ones. An epoch that is
+    under way at ``max_seconds`` is trained to its end: about then.
 
     Args:
         record: the search.
-        limits: ``max_total_epochs`` and ``max_seconds`` of who leads it; what is missing or None does not limit.
+        limits: ``max_total_epochs`` and ``max_seconds`` of who leads it; what is missing, None or infinite does not
+            limit.
         silent: seconds since its last event.
     """
-    limits = limits or {}
+    limits = {name: limit for name, limit in (limits or {}).items() if limit is not None and math.isfinite(limit)}
     now = record.seconds + silent
-    begin = max(0.0, now - RECENT_SECONDS)
-    recent = _epochs_since(record, begin)
-    speed = recent / (now - begin) if now > begin else 0.0
+    speed = _speed(record, now)
+    a_minute = 60.0 * speed if speed else math.nan
     found: list[tuple[float, bool]] = []
-    if limits.get("max_seconds") is not None:
-        found.append((max(0.0, limits["max_seconds"] - now), True))
+    if "max_seconds" in limits:
+        if limits["max_seconds"] <= now:
+            return Pace(a_minute)
+        found.append((limits["max_seconds"] - now, False))
     if speed:
-        if limits.get("max_total_epochs") is not None:
+        if "max_total_epochs" in limits:
             found.append((max(0, limits["max_total_epochs"] - record.total_epochs) / speed, True))
         epochs = _epochs_left(record)
         if epochs is not None:
             found.append((epochs / speed, _trains_all(record)))
     seconds, at_most = min(found, default=(None, True))
-    return Pace(60.0 * speed if speed else math.nan, seconds, at_most)
+    return Pace(a_minute, seconds, at_most)
 
 
-def _epochs_since(record: SearchRecord, begin: float) -> int:
-    epochs = 0
+def _speed(record: SearchRecord, now: float) -> float:
+    """Recent epochs a second, counted from a report on, which is not among them: none was begun before."""
+    reports: list[tuple[float, int]] = []  # when, and how many epochs after the trial's report before
     for trial in record.trials:
-        before = 0
-        for epoch, when in zip(trial.epochs, trial.times, strict=True):
-            epochs += epoch - before if when >= begin else 0
-            before = epoch
-    return epochs
+        reports += zip(trial.times, (high - low for low, high in pairwise([0, *trial.epochs])), strict=True)
+    reports.sort()
+    running = sum(trial.status == "running" for trial in record.trials)
+    first = min(bisect(reports, (now - RECENT_SECONDS, math.inf)), len(reports) - max(RECENT_REPORTS, running))
+    begin = reports[first - 1][0] if first > 0 else 0.0
+    return sum(epochs for _, epochs in reports[max(0, first) :]) / (now - begin) if now > begin else 0.0
 
 
 def _trains_all(record: SearchRecord) -> bool:
     """Whether every trial is trained to the end, but for rules and failures."""
-    return record.scheduler["scheduler"] in ("FIFO", "PBT")
+    return record.scheduler.get("scheduler") in ("FIFO", "PBT")
 
 
 def _epochs_left(record: SearchRecord) -> float | None:
@@ -82,7 +90,7 @@ def _epochs_left(record: SearchRecord) -> float | None:
         under_way = [trial for trial in record.trials if trial.status in ("running", "queued", "paused")]
         rest = sum(each - (trial.epochs[-1] if trial.epochs else 0) for trial in under_way)
         return rest + max(0, trials - len(record.trials)) * each
-    if record.scheduler["scheduler"] in ("ASHA", "Hyperband"):
+    if record.scheduler.get("scheduler") in ("ASHA", "Hyperband"):
         sent_to = sum(
             trial.until - (trial.epochs[-1] if trial.epochs else 0)
             for trial in record.trials

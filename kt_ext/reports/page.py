@@ -65,7 +65,7 @@ def page(
 
 def _what(record: SearchRecord) -> str:
     ways = ", ".join(f"{name} ({way})" for name, way in record.directions.items())
-    return f"{record.scheduler['scheduler']} search for {ways}"
+    return f"{record.scheduler.get('scheduler', 'A')} search for {ways}"
 
 
 def _figures(record: SearchRecord) -> str:

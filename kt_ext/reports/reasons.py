@@ -8,7 +8,7 @@ from typing import Any
 
 def why_paused(scheduler: Mapping[str, Any], epoch: int) -> str:
     """Why a trial was paused after ``epoch`` epochs by a scheduler of these settings."""
-    if scheduler["scheduler"] == "PBT":
+    if scheduler.get("scheduler") == "PBT":
         return f"paused after epoch {epoch}, where the members take turns and are compared"
     if scheduler.get("variant") == "decisive":
         return f"paused after epoch {epoch}, where too few trials had been to judge it"
@@ -36,9 +36,9 @@ def why_stopped(scheduler: Mapping[str, Any], epoch: int, until: int, bad: str =
     if bad:
         return f"stopped after epoch {epoch}: {bad}"
     rules = [rule["rule"] for rule in scheduler.get("rules", ())]
-    if scheduler["scheduler"] == "Racing":
+    if scheduler.get("scheduler") == "Racing":
         rules.append("dropped from the race")
-    if scheduler.get("variant") in ("stopping", "decisive"):
+    if scheduler.get("variant") in ("stopping", "decisive") and "factor" in scheduler:
         rules.append(f"not among the best 1/{scheduler['factor']} there")
     return f"stopped after epoch {epoch}: {' or '.join(rules)}" if rules else f"stopped after epoch {epoch}"
 

@@ -106,9 +106,10 @@ class SearchRecord:
     def rung_epochs(self) -> tuple[int, ...]:
         """The epochs at which trials are compared, ascending; none of a scheduler without rungs."""
         settings = self.scheduler
-        if "factor" not in settings:
+        needed = ("min_epochs", "max_epochs", "factor")  # a user's own scheduler may have one of them
+        if any(name not in settings for name in needed):
             return ()
-        return geometric_epochs(settings["min_epochs"], settings["max_epochs"], settings["factor"])
+        return geometric_epochs(*(settings[name] for name in needed))
 
     def each_report(self) -> Iterator[tuple[TrialRecord, int]]:
         """The trial of each report and which of its reports that is, from 0, in the order in which they came."""

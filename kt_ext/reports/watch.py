@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kt_ext.reports import words
 from kt_ext.reports.pace import pace
-from kt_ext.reports.record import SearchRecord
+from kt_ext.reports.record import JOURNAL, LOCK, SearchRecord
 
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 CURVE = 40  # characters
@@ -28,6 +30,18 @@ def sparkline(record: SearchRecord, blocks: str = BLOCKS, width: int = CURVE) ->
     shown = [best[(k + 1) * len(best) // count - 1] for k in range(count)]
     low, span = shown[0], shown[-1] - shown[0]
     return "".join(blocks[round((worth - low) / span * (len(blocks) - 1)) if span else 0] for worth in shown)
+
+
+def silence(directory: Path) -> float:
+    """Seconds since the last event of a search, or since a process took it up, by this machine's clock.
+
+    Raises:
+        OSError: there is no search.
+    """
+    events = [(directory / JOURNAL).stat().st_mtime]
+    if (directory / LOCK).exists():
+        events.append((directory / LOCK).stat().st_mtime)
+    return max(0.0, time.time() - max(events))
 
 
 def view(
@@ -54,7 +68,7 @@ def view(
         f"{words.scheduler(record)} in {record.directory}",
         *([] if own else [_led(holder, silent)]),
         f"trials   {_of(len(record.trials), words.most_trials(record))} started: {words.statuses(record)}",
-        f"{units:8} {record.total_epochs} in {words.duration(record.seconds)}{_speed(record, silent, holder)}",
+        f"{units:8} {record.total_epochs} in {_elapsed(record, silent, holder)}{_speed(record, silent, holder)}",
         f"best     {_best(record)}",
     ]
     curve = "" if record.pareto else sparkline(record, blocks)
@@ -69,8 +83,10 @@ def view(
         f"{words.number(trial.objectives[-1]) if trial.objectives else ''}  {words.assignments(trial.values)}"
         for trial in running
     ]
-    room = size[1] - len(lines) - 2
-    if rows and holder is not None:
+    room = max(0, size[1] - len(lines) - 2)
+    if rows and holder is not None and not room:
+        lines.append(f"workers  {len(rows)}")
+    elif rows and holder is not None:
         lines += ["workers", *rows[:room]]
         if len(rows) > room:
             lines[-1] = f"  and {len(rows) - room + 1} more"
@@ -80,9 +96,14 @@ def view(
 def line(record: SearchRecord, holder: Mapping[str, Any] | None, silent: float = 0.0) -> str:
     """The search in one line, for a log."""
     return _printable(
-        f"{words.duration(record.seconds)}: {len(record.trials)} trials ({words.statuses(record)}), "
+        f"{_elapsed(record, silent, holder)}: {len(record.trials)} trials ({words.statuses(record)}), "
         f"{record.total_epochs} {words.unit(record)}s{_speed(record, silent, holder)}; best {_best(record)}"
     )
+
+
+def _elapsed(record: SearchRecord, silent: float, holder: Mapping[str, Any] | None) -> str:
+    """How long it has run, with the epoch that goes on."""
+    return words.duration(record.seconds + (0.0 if holder is None else silent))
 
 
 def _led(holder: Mapping[str, Any] | None, silent: float) -> str:

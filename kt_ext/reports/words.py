@@ -48,7 +48,7 @@ def counted(count: int, what: str) -> str:
 
 def unit(record: SearchRecord) -> str:
     """What a trial is trained by: an epoch, or in a race an instance."""
-    return "instance" if record.scheduler["scheduler"] == "Racing" else "epoch"
+    return "instance" if record.scheduler.get("scheduler") == "Racing" else "epoch"
 
 
 def most_each(record: SearchRecord) -> int | None:
@@ -68,10 +68,10 @@ def rungs(record: SearchRecord) -> str:
 
 
 def scheduler(record: SearchRecord) -> str:
-    """The scheduler as it would be written: ``MedianRule(...) on FIFO(max_trials=9, ...)``."""
+    """The scheduler as it would be written: ``MedianRule(...) on FIFO(max_trials=9, ...)``; one may have no name."""
     settings = dict(record.scheduler)
     rules = settings.pop("rules", [])
-    name = settings.pop("scheduler")
+    name = settings.pop("scheduler", None)
     del settings["digits"]
     explorer = settings.pop("explorer", None)
     if isinstance(explorer, Mapping):
@@ -79,7 +79,7 @@ def scheduler(record: SearchRecord) -> str:
     wrapped = "".join(
         f"{_call(rule['rule'], {k: v for k, v in rule.items() if k != 'rule'})} on " for rule in reversed(rules)
     )
-    return wrapped + _call(name, settings)
+    return wrapped + ("a scheduler of one's own" if name is None else _call(name, settings))
 
 
 def _call(name: str, settings: Mapping[str, Any]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
 
 import keras_tuner
+import pytest
 
 from kt_ext.oracles.rung_table import RungRow, rung_rows, summary
 from oracles.oracle_driving import Workers, asha
@@ -89,3 +92,84 @@ def test_an_interrupted_search_says_so(capsys):
     oracle.create_trial("tuner0")
     oracle.finish()
     assert "Search ended: interrupted" in capsys.readouterr().out
+
+
+class Broken:
+    """A screen that fails at one of its steps."""
+
+    def __init__(self, step, error):
+        self._step, self._error = step, error
+        self.steps = []
+
+    def _do(self, step):
+        self.steps.append(step)
+        if step == self._step:
+            raise self._error
+
+    def begin(self):
+        self._do("begin")
+
+    def say(self, line, important=False):
+        self._do("say")
+
+    def end(self):
+        self._do("end")
+
+
+@pytest.mark.parametrize(
+    ("step", "steps"),
+    [("begin", ["begin", "end"]), ("say", ["begin", "say", "end"]), ("end", ["begin", *["say"] * 5, "end", "end"])],
+)
+def test_a_display_that_fails_ends_no_search(step, steps, tmp_path, capsys, caplog):
+    oracle = asha(tmp_path, objective=ACCURACY, max_trials=3)
+    oracle.verbose = 1
+    screen = oracle.progress.screen = Broken(step, OverflowError("a mistake of ours"))
+    Workers(oracle, three).run()
+    oracle.finish()
+    assert screen.steps == steps
+    assert [record.name for record in caplog.records] == ["kt_ext"]
+    assert "the search goes on without its display, which failed" in caplog.text
+    assert "OverflowError: a mistake of ours" in caplog.text
+    assert "Search ended: all 3 trials are done (max_trials=3)" in capsys.readouterr().out
+
+
+def test_ctrl_c_passes_the_display(tmp_path):
+    oracle = asha(tmp_path)
+    oracle.verbose = 1
+    oracle.progress.screen = Broken("begin", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        oracle.create_trial("tuner0")
+    oracle.finish()
+
+
+def test_a_reader_that_went_away_ends_no_search(tmp_path, monkeypatch, caplog):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    oracle = asha(tmp_path, objective=ACCURACY, max_trials=3)
+    oracle.verbose = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Gone())
+        Workers(oracle, three).run()
+        oracle.finish()
+    assert len(oracle.trials) == 3
+    assert [record.exc_info[0] for record in caplog.records] == [BrokenPipeError]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_a_log_cannot_encode_is_spelt_out(encoding, tmp_path, monkeypatch, caplog):
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("kind", ["relu\u2192"])
+    oracle = asha(tmp_path, "\u2192", objective=ACCURACY, max_trials=1, hyperparameters=hp)
+    oracle.verbose = 1
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        Workers(oracle, three).run()
+        oracle.finish()
+    said = stream.buffer.getvalue().decode(encoding).splitlines()
+    assert said[0].endswith("kind=relu\\u2192")
+    assert said[-2].endswith("(kind=relu\\u2192)")
+    assert said[-1] == f"Files: {tmp_path}/\\u2192"
+    assert not caplog.records

@@ -58,6 +58,20 @@ def test_what_went_wrong_is_always_shown():
     ]
 
 
+def test_a_failed_trial_is_named_above_what_went_wrong(tmp_path):
+    oracle = asha(tmp_path, max_trials=4, max_consecutive_failed_trials=9)
+    oracle.verbose = 1
+    log = oracle.progress.screen = Log(burst=1)
+    Workers(oracle, lambda trial, epoch: ValueError("too wide")).run()
+    oracle.finish()
+    assert [line.partition("]")[2][:9] or line for line in log.lines] == [
+        *[" trial 0 ", "    too wide"],
+        *[" trial 1 ", "    too wide"],
+        *[" trial 2 ", "    too wide"],
+        *[" trial 3 ", "    too wide"],
+    ]
+
+
 def test_the_status_comes_once_a_minute_beside_other_lines():
     log = Log(burst=9, status=lambda: f"status at {log.now:.0f}")
     log.begin()

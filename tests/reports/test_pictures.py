@@ -251,6 +251,22 @@ def test_population_and_descent(searched: tuple[Any, Path]) -> None:
     ]
 
 
+def test_a_failed_trial_is_never_the_best_so_far(tmp_path: Path) -> None:
+    oracle = architecture_oracle(tmp_path)
+    for score, status in ((0.5, "COMPLETED"), (0.9, "INVALID"), (0.7, "COMPLETED"), (0.6, "COMPLETED")):
+        trial = oracle.create_trial("worker")
+        oracle.update_trial(trial.trial_id, {"val_accuracy": score}, step=1)
+        trial.status = status
+        oracle.end_trial(trial)
+    oracle.finish()
+    record = read(tmp_path / "project")
+    axes = panel(plot_population(record))
+    (line,) = [line for line in axes.lines if line.get_label() == "best so far"]
+    assert line.get_xydata().tolist() == [[0, 0.5], [2, 0.5], [2, 0.7], [3, 0.7], [3, 0.7], [3, 0.7]]
+    assert record.best is not None and record.score(record.best)[0] == 0.7
+    assert dots(axes)["a trial"] == [(0, 0.5), (1, 0.9), (2, 0.7), (3, 0.6)]
+
+
 def test_a_record_knows_no_population(searched: tuple[Any, Path]) -> None:
     shown = dots(panel(plot_population(searched[1])))
     assert "in the population" not in shown
