@@ -24,9 +24,9 @@ from faults.killing import (
     trained_again,
 )
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork")
+pytestmark = [pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork"), pytest.mark.slow]
 
-SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
+NIGHTLY = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +71,15 @@ def copy(directory: Path, to: Path) -> Path:
         ("checkpoint-write:15", 1),
         pytest.param("checkpoint-write:1", 1, marks=NIGHTLY),
         pytest.param("between-checkpoint-and-report:1", 0, marks=NIGHTLY),  # nothing was ever reported
-        pytest.param("between-checkpoint-and-report:13", 0, marks=SLOW),
-        pytest.param("journal-line:1", 0, marks=SLOW),  # not even the settings are recorded
+        ("between-checkpoint-and-report:13", 0),
+        ("journal-line:1", 0),  # not even the settings are recorded
         pytest.param("journal-line:2", 0, marks=NIGHTLY),
         pytest.param("journal-line:30", 0, marks=NIGHTLY),
         pytest.param("between-report-and-end:6", 0, marks=NIGHTLY),
         pytest.param("between-report-and-end:8", 0, marks=NIGHTLY),
-        pytest.param("between-end-and-prune:1", 0, marks=SLOW),
+        ("between-end-and-prune:1", 0),
         pytest.param("before-snapshot", 0, marks=NIGHTLY),
-        pytest.param("snapshot-write", 0, marks=SLOW),
+        ("snapshot-write", 0),
         pytest.param("snapshot-write:2", 0, marks=NIGHTLY),  # that at the end of the search
         pytest.param("between-snapshot-and-oracle-json", 0, marks=NIGHTLY),
     ],
@@ -96,7 +96,6 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(
     assert ("torn by a kill" in ended.output) == point.startswith("journal-line")
 
 
-@SLOW
 def test_killed_again_and_again(server: SearchServer, unbroken: Path, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     for point in (
@@ -111,7 +110,6 @@ def test_killed_again_and_again(server: SearchServer, unbroken: Path, tmp_path: 
     assert trained_again(directory) == 1  # by the kill in the checkpoint
 
 
-@SLOW
 def test_killed_and_started_again_in_processes_that_share_nothing(unbroken: Path, tmp_path: Path) -> None:
     directory = tmp_path / "killed"
     for seed, point, code in (("1", "mid-epoch:2", -signal.SIGKILL), ("2", None, 0)):

@@ -255,7 +255,7 @@ def with_sample_weight() -> dict[str, Any]:
 
 NIGHTLY = pytest.mark.nightly
 KINDS = [
-    as_py_dataset,
+    pytest.param(as_py_dataset, marks=pytest.mark.slow),
     pytest.param(as_tf_data, marks=[pytest.mark.slow, pytest.mark.tensorflow]),
     pytest.param(as_infinite_tf_data, marks=[NIGHTLY, pytest.mark.tensorflow]),
     pytest.param(with_validation_split, marks=NIGHTLY),
