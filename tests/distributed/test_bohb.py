@@ -10,7 +10,7 @@ from distributed.test_chief_and_workers import Cluster, replayed
 from distributed.user_script import tuner_of
 from kt_ext.schedulers import Hyperband
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 TRIALS = 16
 
 

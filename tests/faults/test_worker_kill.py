@@ -61,12 +61,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     server.close()
 
 
+@NIGHTLY
 @pytest.mark.parametrize(
     ("points", "trained_twice"),
     [
-        pytest.param(["handed-out:1"], 0, marks=NIGHTLY),
-        pytest.param(["between-checkpoint-and-report:1", "mid-epoch:2"], 0, marks=NIGHTLY),
-        pytest.param(["checkpoint-write:6", "between-report-and-end:3"], 1, marks=SLOW),
+        (["handed-out:1"], 0),
+        (["between-checkpoint-and-report:1", "mid-epoch:2"], 0),
+        (["checkpoint-write:6", "between-report-and-end:3"], 1),
     ],
 )
 def test_with_one_worker_every_decision_is_that_of_a_search_in_one_process(
@@ -81,7 +82,8 @@ def test_with_one_worker_every_decision_is_that_of_a_search_in_one_process(
         assert differences(decided(tmp_path), decided(unbroken)) == []
 
 
-@pytest.mark.parametrize("bad", [pytest.param("hang", marks=SLOW), pytest.param("hang-in-build", marks=NIGHTLY)])
+@NIGHTLY
+@pytest.mark.parametrize("bad", ["hang", "hang-in-build"])
 def test_a_hung_trial_fails_and_its_process_is_replaced(tmp_path: Path, bad: str) -> None:
     options: dict[str, Any] = {"kind": "one-bad", "workers": 1, "bad": bad, "tuner": {"trial_timeout": 20.0}}
     with watching(tmp_path, **options) as watch:
@@ -95,7 +97,7 @@ def test_a_hung_trial_fails_and_its_process_is_replaced(tmp_path: Path, bad: str
         assert watch.nobody_lives()
 
 
-@SLOW
+@pytest.mark.nightly
 def test_a_trial_that_kills_its_workers_fails_after_three(tmp_path: Path) -> None:
     with watching(tmp_path, kind="one-bad", workers=2, bad="die") as watch:
         watch.run()

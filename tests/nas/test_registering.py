@@ -22,7 +22,7 @@ ORACLES = {
     "asha": lambda: ASHAOracle(LOSS, max_epochs=4, factor=2, max_trials=12, seed=1),
 }
 CASES = [(word, oracle) for word in WORDS for oracle in ("random", "asha")] + [("nb201", "bayesian")]
-SLOW = [pytest.param(word, "bayesian", marks=pytest.mark.slow) for word in WORDS if word != "nb201"]
+NIGHTLY = [pytest.param(word, "bayesian", marks=pytest.mark.nightly) for word in WORDS if word != "nb201"]
 
 
 class Recorder(BaseTuner):
@@ -57,7 +57,7 @@ def search(word: str, oracle: str, directory) -> Recorder:
     return tuner
 
 
-@pytest.mark.parametrize(("word", "oracle"), CASES + SLOW)
+@pytest.mark.parametrize(("word", "oracle"), CASES + NIGHTLY)
 def test_oracles_search_it(word, oracle, tmp_path):
     space = SPACES[word][0]
     tuner = search(word, oracle, tmp_path)

@@ -20,8 +20,8 @@ MAKES_TABLE = re.compile(r"\b(DataFrame|results|takeovers)\(")
 MAKES_PICTURE = re.compile(r"\b(plt\.\w+|plot|plot_\w+)\(")
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
-#: Run whenever tests are; Colab's job runs all of them, and so does the night.
-DAILY = ("00_tour.ipynb", "03_nas.ipynb")
+#: Run with the slow tests; Colab's job runs all of them, and so does the night.
+DAILY = ("00_tour.ipynb",)
 
 
 def code_cells(notebook: Path) -> list[dict[str, Any]]:

@@ -152,7 +152,9 @@ def test_every_search_is_listed(dashboard: Dashboard, tmp_path: Path) -> None:
         assert "".join(texts[at + 1 : at + 3]).startswith(f"Direction: {ways}")
 
 
-@pytest.mark.parametrize("name", ["trained", "everyone", *PLAYED])
+@pytest.mark.parametrize(
+    "name", ["trained", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("everyone", *PLAYED))]
+)
 def test_every_trial_is_shown(name: str, dashboard: Dashboard, tmp_path: Path) -> None:
     address, studies = dashboard
     trials = studies[name].trials

@@ -61,7 +61,7 @@ def test_a_whole_search_and_the_best_model(tmp_path):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_trial_is_spent_on_an_architecture_that_is_too_large(tmp_path):
     head = nas.classifier(10)
     space = chain()
@@ -119,7 +119,7 @@ def test_with_asha(tmp_path):
     assert lengths[-1] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_gone_on_with_by_another_tuner(tmp_path):
     whole = search(tuner_of(tmp_path / "whole", max_trials=6, max_epochs=1, strategy="evolution"))
     search(tuner_of(tmp_path / "broken", max_trials=6, strategy="evolution", max_total_epochs=3))

@@ -159,7 +159,7 @@ def test_a_killed_search_trains_the_instance_in_flight_again_and_no_other(projec
     assert_same_epochs(all_epochs(tuner), all_epochs(unbroken[0]))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_instance_that_is_safe_but_was_not_reported_is_not_trained_again(project, unbroken, monkeypatch):
     """The process died between the checkpoint and the report."""
     tuner = race(project)
@@ -234,7 +234,7 @@ def test_a_hypermodel_with_a_fit_of_its_own(project):
     assert 1.0 - accuracy == pytest.approx(min(epochs_of(tuner, "0")["val_error"]), abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_schedule_starts_anew_in_each_training(project):
     rates: list[list[float]] = []
 
@@ -268,7 +268,7 @@ def test_one_that_diverges_is_dropped(project):
     assert tuner.get_best_hyperparameters()[0].get("learning_rate") == 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_model_that_is_too_large_is_not_trained(project):
     def sized(hp: Any) -> keras.Model:
         hp.Float("learning_rate", 1e-6, 1.0)

@@ -49,7 +49,7 @@ def evaluated(tuner: Any) -> float:
 
 
 #: The automatic tuner has a Gaussian process and stops trials in flight.
-MARKS = {"auto": [], "bohb": [pytest.mark.slow], "extrapolation": [pytest.mark.slow]}
+MARKS = {"auto": [], "bohb": [pytest.mark.slow]}
 
 
 @pytest.fixture(

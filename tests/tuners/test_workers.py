@@ -252,7 +252,7 @@ def assert_same_search(one: Any, other: Any) -> None:
     assert_same_epochs(all_epochs(one), all_epochs(other))
 
 
-@SLOW
+@pytest.mark.nightly
 def test_one_worker_finds_what_one_process_finds_wherever_the_search_goes_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -351,7 +351,7 @@ def test_the_error_of_a_build_is_shown_by_the_parent(project: dict[str, Any]) ->
     assert str(error.value).rstrip().endswith("ZeroDivisionError: in the worker's build")
 
 
-@SLOW
+@pytest.mark.nightly
 def test_a_module_that_cannot_be_imported_in_a_worker_ends_the_search(tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text(
         "import os\nif 'KERASTUNER_TUNER_ID' in os.environ: raise ImportError('not in a worker')\n"
