@@ -184,7 +184,7 @@ def test_the_best_model_is_there_for_a_process_on_its_own(asha: Cluster) -> None
     assert loss == pytest.approx(score, abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_fifo_with_two_executions_and_hyperparameters_that_appear_on_a_worker(fifo: Cluster) -> None:
     search = replayed(fifo.events, FIFO(max_trials=6, max_epochs=2))
     assert [search.history.epochs_of(trial) for trial in range(6)] == [2] * 6

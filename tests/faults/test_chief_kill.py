@@ -78,11 +78,12 @@ def test_a_chief_that_is_killed_and_started_again_finds_its_workers_at_work(tmp_
 SAVES = ("before-snapshot", "snapshot-write:1", "between-snapshot-and-oracle-json")  # after a trial's, in mid-search
 
 
+@NIGHTLY
 @pytest.mark.parametrize(
     ("kind", "points"),
     [
-        pytest.param("asha", ["journal-line:12", "journal-line:9", *SAVES], marks=SLOW),
-        pytest.param("pbt", ["journal-line:12", "after-exploit:1"], marks=NIGHTLY),
+        ("asha", ["journal-line:12", "journal-line:9", *SAVES]),
+        ("pbt", ["journal-line:12", "after-exploit:1"]),
     ],
 )
 def test_a_chief_killed_again_and_again(tmp_path: Path, kind: str, points: list[str]) -> None:

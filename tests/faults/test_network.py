@@ -77,6 +77,7 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.nightly
 def test_a_cut_shorter_than_the_lease_costs_nothing(cluster) -> None:
     """Reports that could not be sent are sent when the cable is back; no trial is handed out again."""
     searching = cluster(30.0, 0.5)
@@ -114,6 +115,7 @@ def test_after_a_longer_cut_the_trial_is_elsewhere_and_its_late_report_is_refuse
     assert searching.told == [(0, 1), (0, 2), (0, 3), (0, 4)]
 
 
+@pytest.mark.nightly
 def test_two_workers_that_were_both_cut_off_go_on_with_the_trials_they_had(cluster) -> None:
     """It is the chief's cable: nobody is there to take the trials, and each is still its worker's afterwards."""
     searching = cluster(30.0, 0.5)

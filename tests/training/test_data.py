@@ -483,7 +483,7 @@ print("same", len(set(expected)))
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_replicas_have_the_losses_of_keras_in_the_same_order():
     """Not with several steps per execution: on two replicas Keras 3.15 itself fails then."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

@@ -354,7 +354,7 @@ def test_loss_scaling_keeps_its_inner_weight_decay_live() -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_replica_reads_the_live_values() -> None:
     script = Path(__file__).with_name("mirrored.py")
     done = subprocess.run(

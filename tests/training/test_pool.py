@@ -94,7 +94,7 @@ TRIALS = [
     ("compile_args", "trials"),
     [
         pytest.param({}, 5, id="plain"),
-        pytest.param({"jit_compile": True}, 3, id="jit", marks=pytest.mark.slow),
+        pytest.param({"jit_compile": True}, 3, id="jit", marks=pytest.mark.nightly),
         pytest.param({"steps_per_execution": 2}, 3, id="steps_per_execution", marks=pytest.mark.slow),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from two_devices import run_tests
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(keras.backend.backend() not in ("tensorflow", "jax"), reason="needs TensorFlow or JAX"),
 ]
 

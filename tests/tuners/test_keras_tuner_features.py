@@ -163,7 +163,7 @@ print(json.dumps([[row.reached for row in tuner.rung_table()], replicas[1:], bes
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_mirrored_strategy(tmp_path):
     printed = run_python(DISTRIBUTED, str(tmp_path)).stdout.strip().splitlines()[-1]
     table, replicas, score, loss = json.loads(printed)

@@ -154,7 +154,7 @@ class Kill(keras.callbacks.Callback):
     ],
     ids=["constraints", "pareto", "initial values"],
 )
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_that_was_interrupted_goes_on(tmp_path, changed):
     units = (8, 32, 12, 16)
     whole = tuner_of({"directory": str(tmp_path), "project_name": "whole"}, *units, **changed)

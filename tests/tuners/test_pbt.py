@@ -172,7 +172,7 @@ def test_same_seed_same_search(search, tmp_path):
         assert epochs["val_loss"] == pytest.approx(all_epochs(tuner)[member]["val_loss"], rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_unshared_models_give_the_same_search(search, tmp_path):
     """What is copied, set and drawn anew does not hang on the model that is shared."""
     tuner, _, _ = search

@@ -194,7 +194,7 @@ class Steps(keras.callbacks.Callback):
         self.steps.append(self.params["steps"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_folds(project):
     x, y = data()["x"], data()["y"]
     seen = Steps()
@@ -315,7 +315,7 @@ def test_a_missing_objective_ends_the_search(project):
         search(race(project, objective=keras_tuner.Objective("val_auc", "max")))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(os.name == "nt", reason="worker processes need process groups")
 def test_two_worker_processes(project, unbroken):
     """Values alone travel: the same instances give the same numbers in any process."""

@@ -34,7 +34,7 @@ print(json.dumps({"taken": len(tuner.lineage()), "score": tuner.oracle.get_best_
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_population_on_ray(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip('Ray is not installed; run: pip install "kt_ext[ray]"')

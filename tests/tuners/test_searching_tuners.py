@@ -159,7 +159,7 @@ def test_what_the_automatic_tuner_does_not_take(project, arguments, error, messa
 # Elsewhere
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(os.name == "nt", reason="worker processes need process groups")
 def test_two_worker_processes(project):
     tuner = kt_ext.AutoTuner(

@@ -322,7 +322,7 @@ def test_a_notebook_cell_with_lambda_dataset_and_strategy(tmp_path: Path) -> Non
     assert done.stdout == ""
 
 
-@SLOW
+@pytest.mark.nightly
 def test_an_unguarded_script_with_a_hypermodel_that_has_a_fit(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(cell(tmp_path, "Model()", ARRAYS, "share_models=False"))
