@@ -102,7 +102,7 @@ def test_a_chief_killed_again_and_again(tmp_path: Path, kind: str, points: list[
         assert "torn by a kill" in watch.output("chief")
 
 
-@pytest.mark.nightly
+@NIGHTLY
 def test_what_is_no_reason_to_lose_a_trial(tmp_path: Path) -> None:
     """A wall clock that jumps, a worker that is stopped for less than its lease, another with its name."""
     lease = {"lease_seconds": 10.0, "heartbeat_seconds": 1.0}
@@ -126,7 +126,7 @@ def test_what_is_no_reason_to_lose_a_trial(tmp_path: Path) -> None:
         assert max(later - earlier for earlier, later in itertools.pairwise(events)) < 1800  # no jump there
 
 
-@pytest.mark.nightly
+@NIGHTLY
 def test_a_worker_that_is_stopped_for_longer_than_its_lease(tmp_path: Path) -> None:
     lease = {"lease_seconds": 2.0, "heartbeat_seconds": 0.5}
     with cluster(tmp_path, kind="asha", points=["mid-epoch:1:STOP"], epoch_seconds=0.3, tuner=lease) as running:

@@ -97,7 +97,7 @@ def test_a_hung_trial_fails_and_its_process_is_replaced(tmp_path: Path, bad: str
         assert watch.nobody_lives()
 
 
-@pytest.mark.nightly
+@NIGHTLY
 def test_a_trial_that_kills_its_workers_fails_after_three(tmp_path: Path) -> None:
     with watching(tmp_path, kind="one-bad", workers=2, bad="die") as watch:
         watch.run()
@@ -109,7 +109,7 @@ def test_a_trial_that_kills_its_workers_fails_after_three(tmp_path: Path) -> Non
         assert "its workers were lost 3 times in a row" in watch.output()
 
 
-@pytest.mark.nightly
+@NIGHTLY
 def test_a_killed_parent_takes_its_workers_along_and_the_search_goes_on(tmp_path: Path) -> None:
     with watching(tmp_path, kind="asha", workers=2) as watch:
         for least in (6, 14):

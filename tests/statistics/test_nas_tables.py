@@ -48,8 +48,8 @@ BARS = [
     pytest.param("evolution", "nb_macro", None, 93.03, marks=SLOW),
     pytest.param("local_search", "nb201", 94.20, 94.33, marks=SLOW),
     pytest.param("local_search", "nb_macro", None, 92.95, marks=SLOW),
-    pytest.param("predictor", "nb201", 94.20, 94.28, marks=NIGHTLY),
-    pytest.param("predictor", "nb_macro", None, 93.04, marks=NIGHTLY),
+    pytest.param("predictor", "nb201", 94.20, 94.28, marks=SLOW),
+    pytest.param("predictor", "nb_macro", None, 93.04, marks=SLOW),
     pytest.param("bayesian", "nb201", 94.20, 94.28, marks=NIGHTLY),
     pytest.param("bayesian", "nb_macro", None, 93.04, marks=NIGHTLY),
 ]
