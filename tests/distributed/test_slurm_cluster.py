@@ -179,7 +179,7 @@ def test_a_batch_job_starts_a_worker_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["search"]  # the credentials are gone
 
 
-@pytest.mark.parametrize("how", [pytest.param("time limit", marks=pytest.mark.nightly), "scontrol requeue"])
+@pytest.mark.parametrize("how", ["time limit", "scontrol requeue"])
 def test_a_job_that_is_requeued_goes_on(tmp_path: Path, how: str) -> None:
     job = Job(BatchJob(SCRIPT, [str(tmp_path)], workers=2, directory=tmp_path, options=["--nodes=2"]))
     wait_until(lambda: trained_so_far(tmp_path) >= 5 or job.state() in ENDED, "five epochs are trained")
